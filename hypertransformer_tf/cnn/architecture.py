@@ -1,0 +1,102 @@
+"""Which layers a generated CNN has, with every size worked out (spec: "The generated CNN")."""
+
+import dataclasses
+from typing import Tuple
+
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.model.config import CnnConfig
+
+Shape = Tuple[int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvolutionSpec:
+    """One convolution of the generated CNN with its activation, pooling and normalisation.
+
+    Attributes:
+      index: position in the CNN, from 1, as in the paper and in the authors' variable names.
+      input_shape, output_shape: (H, W, C) of the feature map before and after the layer.
+      kernel_size, stride, padding: of the convolution; padding is `SAME` or `VALID`.
+      pool: side and stride of the max-pool after the activation; 1 is none.
+      generated: whether a transformer writes the kernel, or it is trained.
+    """
+
+    index: int
+    input_shape: Shape
+    output_shape: Shape
+    kernel_size: int
+    stride: int
+    padding: str
+    pool: int
+    generated: bool
+
+    @property
+    def kernel_shape(self) -> Tuple[int, int, int, int]:
+        """(k, k, c_in, c_out)."""
+        return (self.kernel_size, self.kernel_size, self.input_shape[-1], self.output_shape[-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class LogitsSpec:
+    """The dense layer at the end.
+
+    Attributes:
+      index: position in the CNN.
+      input_shape: (H, W, C) of the feature map it reads.
+      flatten: reads the whole map; otherwise its average over space.
+    """
+
+    index: int
+    input_shape: Shape
+    flatten: bool
+
+    @property
+    def input_size(self) -> int:
+        """Number of values d that each class has a weight for."""
+        height, width, channels = self.input_shape
+        return height * width * channels if self.flatten else channels
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """The convolutions and the logits layer of a generated CNN."""
+
+    convolutions: Tuple[ConvolutionSpec, ...]
+    logits: LogitsSpec
+
+
+def _output_side(side: int, kernel_size: int, stride: int, padding: str, pool: int) -> int:
+    if padding == "SAME":
+        side = -(-side // stride)
+    else:
+        side = (side - kernel_size) // stride + 1 if side >= kernel_size else 0
+    return side // pool
+
+
+def build_architecture(config: CnnConfig, image_shape: Shape) -> Architecture:
+    """Lays out the CNN for images of `image_shape` (H, W, C), H equal to W.
+
+    Raises:
+      UserError: the images are not square, or too small for the CNN.
+    """
+    if image_shape[0] != image_shape[1]:
+        raise UserError(f"images of shape {tuple(image_shape)} are not square: the generated CNN needs H equal to W.")
+    pooled = config.architecture == "maxpool-4-layer"
+    count = 3 if config.architecture == "3-layer" else 4
+    padding, pool = ("SAME", 2) if pooled else ("VALID", 1)
+    first, last = config.trained_layers, count + config.trained_layers
+    convolutions, shape = [], tuple(image_shape)
+    for index in range(1, count + 1):
+        side = _output_side(shape[0], config.kernel_size, config.stride, padding, pool)
+        if side < 1:
+            raise UserError(
+                f"images of {image_shape[0]} pixels are too small for cnn.architecture = {config.architecture!r} with "
+                f"cnn.stride = {config.stride}: layer {index} would have no output; use larger images or a smaller stride."
+            )
+        trained = index <= first if first >= 0 else index > last
+        output_shape = (side, side, config.channels)
+        convolutions.append(
+            ConvolutionSpec(index, shape, output_shape, config.kernel_size, config.stride, padding, pool, not trained)
+        )
+        shape = output_shape
+    return Architecture(tuple(convolutions), LogitsSpec(count + 1, shape, flatten=pooled))

@@ -1,0 +1,64 @@
+"""From weight blocks to the weights of one CNN layer (spec: "Read-out").
+
+A block is what the transformer wrote at one weight token, without the token's embedding. Where sample tokens are the longer ones, blocks
+are wider than the layer needs; the entries beyond its size are not read.
+"""
+
+from typing import NamedTuple, Optional
+
+import tensorflow as tf
+
+from hypertransformer_tf.cnn.architecture import ConvolutionSpec
+from hypertransformer_tf.cnn.weights import LogitsWeights
+from hypertransformer_tf.model.config import GeneratorConfig
+
+
+class BlockLayout(NamedTuple):
+    """How many weight tokens a CNN layer has and how many values each of them writes."""
+
+    tokens: int
+    size: int
+
+
+class ConvolutionReadout(NamedTuple):
+    """Generated tensors of a convolution; None where a tensor is not generated. Shapes as in `ConvolutionWeights`."""
+
+    kernel: tf.Tensor
+    bias: Optional[tf.Tensor]
+    gamma: Optional[tf.Tensor]
+    beta: Optional[tf.Tensor]
+
+
+def convolution_layout(spec: ConvolutionSpec, config: GeneratorConfig) -> BlockLayout:
+    """A token per output channel (`output`) or per kernel position (`spatial`)."""
+    positions, c_in, c_out = spec.kernel_size**2, spec.kernel_shape[2], spec.kernel_shape[3]
+    if config.allocation == "spatial":
+        return BlockLayout(positions, c_in * c_out)
+    return BlockLayout(c_out, positions * c_in + int(config.bias) + 2 * int(config.batch_norm))
+
+
+def logits_layout(n_way: int, input_size: int) -> BlockLayout:
+    """A token per class: `input_size` weights, then the bias."""
+    return BlockLayout(n_way, input_size + 1)
+
+
+def read_convolution(blocks: tf.Tensor, spec: ConvolutionSpec, config: GeneratorConfig) -> ConvolutionReadout:
+    """Cuts blocks (T, tokens, width) into the tensors of a convolution."""
+    if config.allocation == "spatial":
+        # Token p holds the (c_in, c_out) slice of kernel position p.
+        size = spec.kernel_shape[2] * spec.kernel_shape[3]
+        return ConvolutionReadout(tf.reshape(blocks[:, :, :size], (-1,) + spec.kernel_shape), None, None, None)
+    size = spec.kernel_size**2 * spec.kernel_shape[2]
+    kernel = tf.transpose(blocks[:, :, :size], (0, 2, 1))  # (T, k * k * c_in, c_out)
+    kernel = tf.reshape(kernel, (-1,) + spec.kernel_shape)
+    bias = gamma = beta = None
+    if config.bias:
+        bias, size = blocks[:, :, size], size + 1
+    if config.batch_norm:
+        gamma, beta = blocks[:, :, size], blocks[:, :, size + 1]
+    return ConvolutionReadout(kernel, bias, gamma, beta)
+
+
+def read_logits(blocks: tf.Tensor, input_size: int) -> LogitsWeights:
+    """Cuts blocks (T, n_way, width) into kernel (T, d, n_way) and bias (T, n_way), with d the input size."""
+    return LogitsWeights(tf.transpose(blocks[:, :, :input_size], (0, 2, 1)), blocks[:, :, input_size])

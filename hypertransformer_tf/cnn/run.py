@@ -1,0 +1,69 @@
+"""Runs generated CNNs: pure functions of inputs and weights (spec: "The generated CNN")."""
+
+from typing import Callable, Tuple
+
+import tensorflow as tf
+
+from hypertransformer_tf.cnn import folded, plain
+from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, LogitsSpec
+from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
+from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights
+
+ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "relu": tf.nn.relu,
+    "leaky_relu": lambda x: tf.nn.leaky_relu(x, alpha=0.01),
+}
+
+
+def run_convolution(
+    inputs: tf.Tensor, weights: ConvolutionWeights, spec: ConvolutionSpec, activation: str, form: str = "folded"
+) -> tf.Tensor:
+    """One layer: convolution, activation, max-pool, normalisation with the moments of this very batch.
+
+    Args:
+      inputs: (T, N, H, W, c_in).
+      weights: of this layer.
+      spec: the layer.
+      activation: `relu` or `leaky_relu`.
+      form: `folded` where it applies, or `plain` always.
+
+    Returns:
+      (T, N, H', W', c_out).
+    """
+    compute = folded if form == "folded" and folded.applies_to(spec) else plain
+    outputs = compute.convolve_activate_pool(inputs, weights.kernel, weights.bias, spec, ACTIVATIONS[activation])
+    return normalise(outputs, batch_moments(outputs), weights.gamma, weights.beta)
+
+
+def run_logits(inputs: tf.Tensor, weights: LogitsWeights, spec: LogitsSpec) -> tf.Tensor:
+    """Dense layer on the feature map (T, N, H, W, C), flattened or averaged over space: (T, N, n_way)."""
+    if spec.flatten:
+        shape = tf.shape(inputs)
+        features = tf.reshape(inputs, (inputs.shape[0] or shape[0], inputs.shape[1] or shape[1], spec.input_size))
+    else:
+        features = tf.reduce_mean(inputs, axis=(2, 3))
+    return tf.matmul(features, weights.kernel) + weights.bias[:, tf.newaxis, :]
+
+
+def run_cnn(
+    images: tf.Tensor,
+    weights: GeneratedWeights,
+    architecture: Architecture,
+    activation: str,
+    form: str = "folded",
+    dropout: float = 0.0,
+) -> Tuple[tf.Tensor, Tuple[tf.Tensor, ...]]:
+    """Runs each episode's CNN on its images (T, N, H, W, C).
+
+    Returns:
+      logits (T, N, n_way), and the logits of the warm-up heads, one (T, N, n_way) per head.
+    """
+    features, head_logits = images, []
+    for index, spec in enumerate(architecture.convolutions):
+        features = run_convolution(features, weights.convolutions[index], spec, activation, form)
+        if index < len(weights.heads):
+            head = LogitsSpec(spec.index, spec.output_shape, flatten=False)
+            head_logits.append(run_logits(features, weights.heads[index], head))
+    if dropout > 0.0:
+        features = tf.nn.dropout(features, dropout)
+    return run_logits(features, weights.logits, architecture.logits), tuple(head_logits)

@@ -1,0 +1,1 @@
+"""Bridges to other programs: the authors' settings, variables and checkpoints."""

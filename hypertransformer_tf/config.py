@@ -1,0 +1,217 @@
+"""The configuration of a run: gin files and bindings in, checked values out.
+
+Every part of the library has a frozen dataclass of its settings (`data/config.py`, `model/config.py`,
+...), registered with gin; files and bindings only choose values. This module parses them, says in one
+sentence what is wrong and where, and tells what a run's configuration was. It does not import
+TensorFlow, so that a wrong configuration is reported within a second or two.
+
+The configuration is gin's, one to a process: `load_configuration` replaces the one before.
+
+    load_configuration(['gin/quickstart.gin'], ['episodes.n_way = 10'])
+    episodes = configured(EpisodeConfig)
+    check_all_used()
+"""
+import dataclasses
+import importlib
+import inspect
+import json
+import math
+import pathlib
+import re
+from typing import Any, Mapping, Sequence, Type, TypeVar
+
+import gin
+
+from hypertransformer_tf import gin_files
+from hypertransformer_tf.errors import UserError
+
+CONFIG_MODULES = (
+    'hypertransformer_tf.data.config',
+    'hypertransformer_tf.episodes.config',
+    'hypertransformer_tf.episodes.augmentation',
+    'hypertransformer_tf.episodes.image_augmentation',
+    'hypertransformer_tf.model.config',
+    'hypertransformer_tf.training.config',
+    'hypertransformer_tf.evaluation.config',
+)
+
+_T = TypeVar('_T')
+_bindings: list[gin_files.Binding] = []  # of the configuration in force, in the order they were read
+_macros_used: dict[str, str] = {}
+
+
+def load_configuration(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
+    """Replaces gin's configuration by what the files and then the bindings say.
+
+    Args:
+      files: gin files, by path or by name within the repository's gin folder; later ones win.
+      bindings: such as 'episodes.n_way = 20'; they win over the files.
+
+    Raises:
+      UserError: a file is not there or does not parse; a configurable, parameter or macro is unknown.
+    """
+    for module in CONFIG_MODULES:
+        importlib.import_module(module)
+    gin.clear_config()
+    references = gin_files.References()
+    read: list[gin_files.Binding] = []
+    for file in files:
+        read.extend(gin_files.read_file(gin_files.find_gin_file(str(file)), references))
+    for text in bindings:
+        read.extend(gin_files.read_binding(text, references))
+    _check_macros(read, references.macros)
+    for binding in read:
+        _bind(binding)
+    _bindings[:] = [binding for binding in read if binding.parameter is not None]
+    _macros_used.clear()
+    _macros_used.update(references.macros)
+
+
+def configured(cls: Type[_T], **values: Any) -> _T:
+    """Constructs a settings dataclass from the configuration in force; `values` win over it.
+
+    Raises:
+      UserError: a value does not pass the dataclass's own check; the sentence says where it was set.
+    """
+    try:
+        return cls(**values)
+    except UserError as error:
+        sentence = plain_sentence(error)
+    origins = [binding.origin for binding in _bindings
+               if _names_class(binding.configurable, cls) and binding.parameter not in values
+               and re.search(rf'\b{re.escape(str(binding.parameter))}\b', sentence)]
+    raise UserError(f'{sentence.rstrip(".")} (set in {origins[-1]}).' if origins else sentence)
+
+
+def plain_sentence(error: Exception) -> str:
+    """The message of an error without the lines that gin adds when it passes through a configurable."""
+    return str(error).split('\n  In call to configurable')[0]
+
+
+def unused_bindings() -> list[str]:
+    """The bindings and macros that nothing constructed so far has used, each with where it was set."""
+    used = _operative_parameters()
+    unused = {}
+    for binding in _bindings:
+        if binding.parameter:
+            selector = gin_selector(binding.configurable)
+            seen = any(parameter == binding.parameter and gin_selector(name) == selector
+                       and (not binding.scope or f'{scope}/'.startswith(f'{binding.scope}/'))
+                       for scope, name, parameter in used)
+        else:
+            seen = binding.name in _macros_used
+        if not seen:
+            unused[binding.name] = binding.origin
+    return [f'{name} ({origin})' for name, origin in unused.items()]
+
+
+def check_all_used() -> None:
+    """Raises UserError if a binding has been used by nothing: it would silently do nothing."""
+    unused = unused_bindings()
+    if unused:
+        raise UserError(f'Nothing in this run uses {", ".join(unused)}: take it out, or set what would use it.')
+
+
+def effective_configuration(*instances: Any) -> dict[str, dict[str, Any]]:
+    """All parameters of the given settings dataclasses, defaults included: {'episodes': {'n_way': 5, ...}}.
+
+    The result equals itself after a round trip through JSON, so that two runs can be compared.
+    """
+    return {_registered_name(type(instance)): _jsonable(dataclasses.asdict(instance)) for instance in instances}
+
+
+def configuration_text(*instances: Any) -> str:
+    """The same as a gin file that sets every parameter and so repeats the run."""
+    lines = []
+    for instance in instances:
+        name = _registered_name(type(instance))
+        for field in dataclasses.fields(instance):
+            value = getattr(instance, field.name)
+            lines.append(f'{name}.{field.name} = {_gin_literal(value)}')
+        lines.append('')
+    return '\n'.join(lines)
+
+
+def gin_selector(name: str) -> str:
+    """The full gin selector of a configurable's name, 'data' -> 'hypertransformer_tf.data.config.data', or ''."""
+    matches = _registry().matching_selectors(name)
+    return matches[0] if len(matches) == 1 else ''
+
+
+def _registry() -> Any:
+    # The one private name of gin that is used: nothing public lists the configurables there are.
+    return gin.config._REGISTRY
+
+
+def _configurable_names() -> set[str]:
+    return {entry.name for selector, entry in _registry().items() if not selector.startswith('gin.')}
+
+
+def _registered_name(cls: type) -> str:
+    for _, entry in _registry().items():
+        if entry.wrapped is cls:
+            return entry.name
+    raise ValueError(f'{cls.__name__} is not a gin configurable.')
+
+
+def _names_class(name: str, cls: type) -> bool:
+    selector = gin_selector(name)
+    return bool(selector) and _registry()[selector].wrapped is cls
+
+
+def _check_macros(read: Sequence[gin_files.Binding], used: Mapping[str, str]) -> None:
+    defined = {binding.name for binding in read if binding.parameter == ''}
+    for name, origin in used.items():
+        if name not in defined:
+            raise UserError(f'{origin} uses %{name}, which no file or binding sets'
+                            f'{gin_files.nearest(name, defined)}.')
+
+
+def _bind(binding: gin_files.Binding) -> None:
+    if binding.parameter == '':
+        gin.bind_parameter((binding.name, 'gin.macro', 'value'), binding.value)
+        return
+    selector = gin_selector(binding.configurable)
+    if not selector:
+        raise UserError(f'{binding.origin}: {binding.configurable!r} is not something that can be configured'
+                        f'{gin_files.nearest(binding.configurable, _configurable_names())}.')
+    if binding.parameter is None:
+        return
+    known = set(inspect.signature(_registry()[selector].wrapped).parameters)
+    if binding.parameter not in known:
+        raise UserError(f'{binding.origin}: {binding.configurable} has no parameter {binding.parameter!r}'
+                        f'{gin_files.nearest(binding.parameter, known)}.')
+    gin.bind_parameter((binding.scope, selector, binding.parameter), binding.value)
+
+
+def _operative_parameters() -> set[tuple[str, str, str]]:
+    """(scope, configurable, parameter) of everything that gin has supplied or defaulted so far."""
+    text = gin.operative_config_str()
+    return {(binding.scope, binding.configurable, binding.parameter)
+            for binding in gin_files.read_binding(text, gin_files.References()) if binding.parameter}
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, pathlib.PurePath):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if hasattr(value, 'item'):  # a NumPy scalar
+        return value.item()
+    try:
+        json.dumps(value)
+    except TypeError:
+        return repr(value)
+    return value
+
+
+def _gin_literal(value: Any) -> str:
+    if isinstance(value, pathlib.PurePath):
+        return repr(str(value))
+    if dataclasses.is_dataclass(value):
+        return f'@{_registered_name(type(value))}()'
+    return repr(value)

@@ -1,0 +1,59 @@
+"""Meta-train, meta-validation and meta-test: splitting the classes of a set at random."""
+
+import random
+
+import numpy as np
+
+from hypertransformer_tf.data.images_by_class import SPLITS
+from hypertransformer_tf.errors import UserError
+
+
+def split_classes(
+    num_classes: int, fractions: tuple[float, float, float], seed: int, where: str
+) -> dict[str, np.ndarray]:
+    """Shuffles the classes and cuts them into three.
+
+    A split with a fraction above 0 gets at least one class. Python's own generator does the shuffling:
+    its sequence is the same on every version, and it is what the published Omniglot split uses.
+
+    Args:
+      num_classes: how many classes there are.
+      fractions: shares of train, validation and test; they add up to 1.
+      seed: which shuffle.
+      where: the source, for the message.
+
+    Returns:
+      split name -> int64 class indices; every class is in exactly one split.
+
+    Raises:
+      UserError: there are fewer classes than splits that want some.
+    """
+    wanted = sum(fraction > 0 for fraction in fractions)
+    if num_classes < wanted:
+        raise UserError(
+            f'{where} holds {num_classes} class(es), too few to split into {wanted}; give at least '
+            f'{wanted} classes, or set data.split_fractions with zeros, such as (0, 0, 1).'
+        )
+    order = list(range(num_classes))
+    random.Random(seed).shuffle(order)
+    return cut(order, _split_counts(num_classes, fractions))
+
+
+def cut(order: list[int], counts: list[int]) -> dict[str, np.ndarray]:
+    """Gives the first `counts[0]` classes of `order` to train, the next to validation, then to test."""
+    ends = np.cumsum(counts)
+    return {
+        name: np.asarray(order[end - count : end], dtype=np.int64)
+        for name, count, end in zip(SPLITS, counts, ends)
+    }
+
+
+def _split_counts(num_classes: int, fractions: tuple[float, float, float]) -> list[int]:
+    counts = [max(int(num_classes * f + 1e-9), int(f > 0)) for f in fractions]
+    while sum(counts) != num_classes:
+        step = 1 if sum(counts) < num_classes else -1
+        # The split that is furthest below (above) its share gives way; one class stays in each.
+        movable = [i for i, f in enumerate(fractions) if f > 0 and counts[i] + step >= 1]
+        best = max(movable, key=lambda i: step * (num_classes * fractions[i] - counts[i]))
+        counts[best] += step
+    return counts

@@ -1,0 +1,99 @@
+"""Which images to use and in which form (gin name: `data`)."""
+
+import dataclasses
+import numbers
+import os
+import pathlib
+from typing import Optional
+
+import gin
+
+from hypertransformer_tf.errors import UserError
+
+SOURCES = ('glyphs', 'omniglot', 'tfds:NAME', 'folder:PATH', 'arrays:PATH')
+_WITHOUT_ARGUMENT = ('glyphs', 'omniglot')
+_WITH_ARGUMENT = ('tfds', 'folder', 'arrays')
+_LARGEST_IMAGE = 2048
+
+
+@gin.configurable('data')
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """The data set of a run.
+
+    Attributes:
+      source: 'glyphs' (drawn by the library, nothing to download), 'omniglot', 'tfds:NAME' (any TFDS
+        classification set), 'folder:PATH' (one sub-folder of pictures per class) or 'arrays:PATH'
+        (.npy, .npz or a folder of .npy files).
+      data_dir: where prepared TFDS data lies; unset means $TFDS_DATA_DIR, then ~/tensorflow_datasets.
+      image_size: height and width in pixels to which every image is brought.
+      channels: 1 for grey, 3 for colour.
+      split_fractions: shares of the classes for meta-train, -validation and -test, for sources that
+        do not bring a split of their own (Omniglot and a folder with train/validation/test do).
+      split_seed: which random split of the classes.
+
+    Raises:
+      UserError: a value is of the wrong kind or out of range.
+    """
+
+    source: str = 'glyphs'
+    data_dir: Optional[str] = None
+    image_size: int = 28
+    channels: int = 1
+    split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        parse_source(self.source)
+        if self.data_dir is not None and not isinstance(self.data_dir, (str, os.PathLike)):
+            raise UserError(
+                f'data.data_dir = {self.data_dir!r} is not a path; give a string or leave it unset.'
+            )
+        if not _is_int(self.image_size) or not 1 <= self.image_size <= _LARGEST_IMAGE:
+            raise UserError(
+                f'data.image_size = {self.image_size!r} must be a whole number of pixels from 1 to '
+                f'{_LARGEST_IMAGE}.'
+            )
+        if not _is_int(self.channels) or self.channels not in (1, 3):
+            raise UserError(f'data.channels = {self.channels!r} must be 1 (grey) or 3 (colour).')
+        if not _is_int(self.split_seed) or self.split_seed < 0:
+            raise UserError(f'data.split_seed = {self.split_seed!r} must be a whole number of at least 0.')
+        object.__setattr__(self, 'split_fractions', _checked_fractions(self.split_fractions))
+
+    def tfds_directory(self) -> pathlib.Path:
+        """The folder in which TFDS data is looked for."""
+        chosen = self.data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+        return pathlib.Path(chosen).expanduser()
+
+
+def parse_source(source: str) -> tuple[str, str]:
+    """'folder:a/b' -> ('folder', 'a/b'); 'glyphs' -> ('glyphs', '').
+
+    Raises:
+      UserError: there is no such source; the message lists those there are.
+    """
+    kind, colon, argument = source.partition(':') if isinstance(source, str) else (None, '', '')
+    if kind in _WITHOUT_ARGUMENT and not colon:
+        return kind, ''
+    if kind in _WITH_ARGUMENT and argument.strip():
+        return kind, argument.strip()
+    raise UserError(f'data.source = {source!r} is not known; use one of {", ".join(SOURCES)}.')
+
+
+def _checked_fractions(fractions: object) -> tuple[float, float, float]:
+    problem = UserError(
+        f'data.split_fractions = {fractions!r} must be three numbers of at least 0 for train, '
+        'validation and test that add up to 1, such as (0.7, 0.1, 0.2).'
+    )
+    if not isinstance(fractions, (tuple, list)) or len(fractions) != 3:
+        raise problem
+    if any(isinstance(f, bool) or not isinstance(f, numbers.Real) or not f >= 0 for f in fractions):
+        raise problem
+    if not abs(sum(fractions) - 1) < 1e-6:
+        raise problem
+    train, validation, test = (float(f) for f in fractions)
+    return train, validation, test
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -1,0 +1,67 @@
+"""Images grouped by class, the one form in which every data source hands over its content."""
+
+import dataclasses
+from typing import Mapping
+
+import numpy as np
+
+SPLITS = ('train', 'validation', 'test')
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagesByClass:
+    """A labelled image set from which episodes are drawn.
+
+    Attributes:
+      name: what the set is called in logs and results.
+      images: (N, H, W, C) uint8, 0 black to 255 white, in memory or memory-mapped, grouped by class.
+      offsets: (num_classes + 1,) int64; class c owns `images[offsets[c]:offsets[c + 1]]`.
+      class_names: one name per class.
+      splits: 'train', 'validation' and 'test' -> int64 class indices. The three are disjoint sets of
+        classes, not of images: meta-test classes are never seen in meta-training.
+
+    Raises:
+      ValueError: the parts contradict each other.
+    """
+
+    name: str
+    images: np.ndarray
+    offsets: np.ndarray
+    class_names: tuple[str, ...]
+    splits: Mapping[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8:
+            raise ValueError(f'images must be (N, H, W, C) uint8, not {self.images.shape} {self.images.dtype}')
+        if len(self.offsets) != len(self.class_names) + 1:
+            raise ValueError(f'{len(self.class_names)} classes need one offset more, not {len(self.offsets)}')
+        if self.offsets[0] != 0 or self.offsets[-1] != len(self.images) or np.any(np.diff(self.offsets) < 0):
+            raise ValueError(f'offsets must rise from 0 to {len(self.images)}')
+        used = [int(c) for classes in self.splits.values() for c in classes]
+        if len(set(used)) != len(used):
+            raise ValueError('a class lies in two splits')
+        if used and not 0 <= min(used) <= max(used) < self.num_classes:
+            raise ValueError(f'splits name classes outside 0..{self.num_classes - 1}')
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def count(self, class_index: int) -> int:
+        """Number of images of one class."""
+        return int(self.offsets[class_index + 1] - self.offsets[class_index])
+
+    def class_images(self, class_index: int) -> np.ndarray:
+        """(count, H, W, C) uint8 view of one class's images."""
+        return self.images[self.offsets[class_index] : self.offsets[class_index + 1]]
+
+
+def offsets_of(counts: list[int]) -> np.ndarray:
+    """(len(counts) + 1,) int64 offsets of classes that hold `counts` images each."""
+    return np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))]).astype(np.int64)

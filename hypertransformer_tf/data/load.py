@@ -1,0 +1,39 @@
+"""The one door to all image data."""
+
+import dataclasses
+
+from hypertransformer_tf.data import arrays
+from hypertransformer_tf.data import folder
+from hypertransformer_tf.data import glyphs
+from hypertransformer_tf.data import omniglot
+from hypertransformer_tf.data import tfds_source
+from hypertransformer_tf.data.class_split import split_classes
+from hypertransformer_tf.data.config import DataConfig
+from hypertransformer_tf.data.config import parse_source
+from hypertransformer_tf.data.images_by_class import ImagesByClass
+
+_READERS = {
+    'glyphs': glyphs.load_glyphs,
+    'omniglot': omniglot.load_omniglot,
+    'tfds': tfds_source.load_tfds,
+    'folder': folder.load_folder,
+    'arrays': arrays.load_arrays,
+}
+
+
+def load_images(config: DataConfig) -> ImagesByClass:
+    """Loads the data set that `config.source` names and splits its classes.
+
+    Returns:
+      (N, image_size, image_size, channels) uint8 images with 'train', 'validation' and 'test' classes: the
+      split that the source brings, otherwise a random one by `split_fractions` and `split_seed`.
+
+    Raises:
+      UserError: the source is unknown, missing or damaged, or has too few classes to split.
+    """
+    kind, _ = parse_source(config.source)
+    images = _READERS[kind](config)
+    if images.splits:
+        return images
+    splits = split_classes(images.num_classes, config.split_fractions, config.split_seed, config.source)
+    return dataclasses.replace(images, splits=splits)

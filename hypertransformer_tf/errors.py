@@ -1,0 +1,16 @@
+"""The one exception that a user of the library is meant to read."""
+
+
+class UserError(Exception):
+    """A value that came from the user (a setting, a path, a file) cannot be used.
+
+    The message is one sentence that names the value, says where it was met and what to do about it.
+    Commands print it without a traceback and exit with status 2; everything else that escapes is a bug.
+    """
+
+
+class SaveError(Exception):
+    """Something could not be written during a run, such as a checkpoint on a full disk.
+
+    What was saved before is intact. The message is one sentence; commands print it and exit with status 1.
+    """

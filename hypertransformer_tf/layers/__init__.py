@@ -1,0 +1,1 @@
+"""Keras layers of the weight generator: the only place where variables live."""

@@ -1,0 +1,189 @@
+"""Post-norm transformer: x = LN(x + MHA(x)), x = LN(x + FFN(x)) (spec: "Transformer").
+
+Encoder layers read one sequence; decoder layers also attend to a second one. There is no positional encoding: the
+support set is a set.
+"""
+
+import dataclasses
+import math
+from typing import Any, Optional
+
+import keras
+import tensorflow as tf
+
+from hypertransformer_tf.layers.attention import MultiHeadAttention
+
+EPSILON = 1e-6
+ACTIVATIONS = {
+    "relu": tf.nn.relu,
+    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+    "leaky_relu": lambda x: tf.nn.leaky_relu(x, alpha=0.1),
+    "none": lambda x: x,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerSizes:
+    """Sizes in numbers of the transformers of one generator.
+
+    Attributes:
+      token: size of a token.
+      query_key, value: over all heads.
+      inner: of the feed-forward network; 0 is none.
+      heads: attention heads.
+    """
+
+    token: int
+    query_key: int
+    value: int
+    inner: int
+    heads: int
+
+    @classmethod
+    def of_token(
+        cls, token: int, heads: int, query_key: float, value: float, inner: float, round_up: bool
+    ) -> "TransformerSizes":
+        """Turns fractions of the token size into sizes (values above 3 are sizes already).
+
+        With `round_up`, each is rounded up to a multiple of `heads` (the joint generators do that).
+        """
+
+        def size(fraction: float) -> int:
+            if fraction > 3.0:
+                return int(fraction)
+            exact = int(token * fraction)
+            return math.ceil(exact / heads) * heads if round_up else exact
+
+        return cls(token, size(query_key), size(value), size(inner), heads)
+
+
+class FeedForward(keras.layers.Layer):
+    """Dense(inner, activation), then Dense(token size). Call: (T, N, D) -> (T, N, D)."""
+
+    def __init__(self, token_size: int, inner_size: int, activation: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.token_size, self.inner_size, self.activation = token_size, inner_size, activation
+        self.inner = keras.layers.Dense(inner_size, name="inner")
+        self.outer = keras.layers.Dense(token_size, name="outer")
+
+    def build(self, input_shape):
+        self.inner.build(input_shape)
+        self.outer.build((None, None, self.inner_size))
+        self.built = True
+
+    def call(self, tokens: tf.Tensor) -> tf.Tensor:
+        return self.outer(ACTIVATIONS[self.activation](self.inner(tokens)))
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(token_size=self.token_size, inner_size=self.inner_size, activation=self.activation)
+        return config
+
+
+class _Block(keras.layers.Layer):
+    """What encoder and decoder layers share: their settings, and residual connections with layer norm."""
+
+    def __init__(self, sizes: Any, attention: str, activation: str, dropout: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.sizes = sizes if isinstance(sizes, TransformerSizes) else TransformerSizes(**sizes)
+        self.attention, self.activation, self.dropout = attention, activation, dropout
+        self.feed_forward: Optional[FeedForward] = None
+        if self.sizes.inner > 0:
+            self.feed_forward = FeedForward(self.sizes.token, self.sizes.inner, activation, name="feed_forward")
+            self.feed_forward_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="feed_forward_norm")
+
+    def _attention_layer(self, name: str) -> MultiHeadAttention:
+        sizes = self.sizes
+        return MultiHeadAttention(
+            sizes.heads, sizes.query_key, sizes.value, sizes.token, activation=self.attention, name=name
+        )
+
+    def _build_feed_forward(self, token_shape) -> None:
+        if self.feed_forward is not None:
+            self.feed_forward.build(token_shape)
+            self.feed_forward_norm.build(token_shape)
+
+    def _add(self, tokens: tf.Tensor, update: tf.Tensor, norm: Any, training: bool) -> tf.Tensor:
+        if training and self.dropout > 0.0:
+            update = tf.nn.dropout(update, self.dropout)
+        return norm(tokens + update)
+
+    def _add_feed_forward(self, tokens: tf.Tensor, training: bool) -> tf.Tensor:
+        if self.feed_forward is None:
+            return tokens
+        return self._add(tokens, self.feed_forward(tokens), self.feed_forward_norm, training)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            sizes=dataclasses.asdict(self.sizes),
+            attention=self.attention,
+            activation=self.activation,
+            dropout=self.dropout,
+        )
+        return config
+
+
+class EncoderLayer(_Block):
+    """Self-attention, then the feed-forward network, each added and normalised.
+
+    Args:
+      sizes: `TransformerSizes` (or their dictionary).
+      attention: `softmax` or `sigmoid`.
+      activation: of the feed-forward network: `relu`, `gelu`, `leaky_relu` or `none`.
+      dropout: rate on what is added, while training.
+
+    Call: tokens (T, N, D), key_mask (T, N) float, 1 = ignore this token as a key -> (T, N, D).
+    """
+
+    def __init__(self, sizes: Any, attention: str = "softmax", activation: str = "relu", dropout: float = 0.0, **kwargs):
+        super().__init__(sizes, attention, activation, dropout, **kwargs)
+        self.self_attention = self._attention_layer("self_attention")
+        self.self_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="self_attention_norm")
+
+    def build(self, input_shape):
+        self.self_attention.build(input_shape)
+        self.self_attention_norm.build(input_shape)
+        self._build_feed_forward(input_shape)
+        self.built = True
+
+    def call(self, tokens: tf.Tensor, key_mask: Optional[tf.Tensor] = None, training: bool = False) -> tf.Tensor:
+        tokens = self._add(tokens, self.self_attention(tokens, tokens, key_mask), self.self_attention_norm, training)
+        return self._add_feed_forward(tokens, training)
+
+
+class DecoderLayer(_Block):
+    """Self-attention, attention to an encoded sequence, feed-forward network, each added and normalised.
+
+    Args: as for `EncoderLayer`.
+
+    Call: tokens (T, N, D), encoded (T, M, E), key_mask (T, N) for the self-attention, encoded_key_mask (T, M) -> (T, N, D).
+    """
+
+    def __init__(self, sizes: Any, attention: str = "softmax", activation: str = "relu", dropout: float = 0.0, **kwargs):
+        super().__init__(sizes, attention, activation, dropout, **kwargs)
+        self.self_attention = self._attention_layer("self_attention")
+        self.self_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="self_attention_norm")
+        self.cross_attention = self._attention_layer("cross_attention")
+        self.cross_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="cross_attention_norm")
+
+    def build(self, token_shape, encoded_shape=None):
+        self.self_attention.build(token_shape)
+        self.self_attention_norm.build(token_shape)
+        self.cross_attention.build(token_shape, token_shape if encoded_shape is None else encoded_shape)
+        self.cross_attention_norm.build(token_shape)
+        self._build_feed_forward(token_shape)
+        self.built = True
+
+    def call(
+        self,
+        tokens: tf.Tensor,
+        encoded: tf.Tensor,
+        key_mask: Optional[tf.Tensor] = None,
+        encoded_key_mask: Optional[tf.Tensor] = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        tokens = self._add(tokens, self.self_attention(tokens, tokens, key_mask), self.self_attention_norm, training)
+        attended = self.cross_attention(tokens, encoded, encoded_key_mask)
+        tokens = self._add(tokens, attended, self.cross_attention_norm, training)
+        return self._add_feed_forward(tokens, training)

@@ -1,0 +1,166 @@
+"""The weight generator: one transformer that writes the weights of one CNN layer (paper, Figures 1 and 2)."""
+
+import dataclasses
+from typing import Any, List, Optional, Union
+
+import keras
+import tensorflow as tf
+
+from hypertransformer_tf.cnn.readout import BlockLayout
+from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
+from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
+from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer, TransformerSizes
+from hypertransformer_tf.model.config import TransformerConfig
+
+Features = Union[LocalFeatures, LogitsFeatures]
+
+
+class WeightGenerator(keras.layers.Layer):
+    """Support activations and labels in, weight blocks of one CNN layer out.
+
+    Args:
+      n_way: number of classes.
+      layout: number of weight tokens and block size (a pair).
+      config: `TransformerConfig`, or its dictionary.
+      local_features: layer that makes a vector of each sample's activations, or None.
+      shared_size: size of the shared features; 0 without them.
+      local_dropout: rate of dropout on the local features, while training.
+
+    Call:
+      activations (T, S, H, W, C) float32; labels (T, S) int32, -1 = no label; shared_features (T, S, shared_size)
+      or None; support_mask (T, S) float, 1 = this sample is ignored, or None -> blocks (T, tokens, width): the block size, or more where sample tokens are longer than weight
+      tokens need; what lies beyond the block size is not read.
+    """
+
+    def __init__(
+        self,
+        n_way: int,
+        layout: Any,
+        config: Any,
+        local_features: Optional[Features] = None,
+        shared_size: int = 0,
+        local_dropout: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.n_way, self.layout = n_way, BlockLayout(*layout)
+        self.config = config if isinstance(config, TransformerConfig) else TransformerConfig(**config)
+        self.local_features, self.shared_size, self.local_dropout = local_features, shared_size, local_dropout
+        self.sample_tokens = SampleTokens(n_way, self.config.embedding_dim, name="sample_tokens")
+        self.weight_tokens = WeightTokens(self.layout.tokens, self.config.embedding_dim, name="weight_tokens")
+        self.encoder: List[EncoderLayer] = []
+        self.decoder: List[DecoderLayer] = []
+
+    def build(self, activation_shape):
+        features = self.shared_size
+        if self.local_features is not None:
+            self.local_features.build((None,) + tuple(activation_shape[2:]))
+            features += self.local_features.output_size
+        self.sample_tokens.build()
+        self.weight_tokens.build()
+        embedding = self.config.embedding_dim
+        self.sample_size, self.weight_size = embedding + features, embedding + self.layout.size
+        if self.config.variant != "separate":
+            self.sample_size = self.weight_size = max(self.sample_size, self.weight_size)
+        self._build_encoder()
+        if self.config.variant != "encoder":
+            self._build_decoder()
+        self.built = True
+
+    def _build_encoder(self) -> None:
+        config, sizes = self.config, self._sizes(self.sample_size)
+        for index in range(1, config.layers + 1):
+            last = config.variant == "encoder" and index == config.layers
+            activation = "none" if last and config.skip_last_nonlinearity else config.activation
+            layer = EncoderLayer(sizes, config.attention, activation, config.dropout, name=f"encoder_{index}")
+            layer.build((None, None, self.sample_size))
+            self.encoder.append(layer)
+
+    def _build_decoder(self) -> None:
+        config, sizes = self.config, self._sizes(self.weight_size)
+        for index in range(1, config.layers + 1):
+            # The authors' decoder knows no activation but ReLU, whatever the settings say.
+            layer = DecoderLayer(sizes, config.attention, "relu", config.dropout, name=f"decoder_{index}")
+            layer.build((None, None, self.weight_size), (None, None, self.sample_size))
+            self.decoder.append(layer)
+
+    def _sizes(self, token_size: int) -> TransformerSizes:
+        config = self.config
+        return TransformerSizes.of_token(
+            token_size,
+            config.heads,
+            config.query_key_size,
+            config.value_size,
+            config.inner_size,
+            round_up=config.variant != "separate",
+        )
+
+    def call(
+        self,
+        activations: tf.Tensor,
+        labels: tf.Tensor,
+        shared_features: Optional[tf.Tensor] = None,
+        support_mask: Optional[tf.Tensor] = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        features = self._features(activations, shared_features, training)
+        samples = self.sample_tokens(labels, features, token_size=self.sample_size)
+        weights = self.weight_tokens(token_size=self.weight_size)
+        weights = tf.repeat(weights, tf.shape(samples)[0], axis=0)
+        if self.config.variant == "separate":
+            outputs = self._run_separate(samples, weights, support_mask, training)
+        else:
+            outputs = self._run_joint(tf.concat([weights, samples], 1), support_mask, training)
+        return outputs[:, : self.layout.tokens, self.config.embedding_dim :]
+
+    def _features(self, activations, shared_features, training: bool) -> tf.Tensor:
+        features = []
+        if self.local_features is not None:
+            shape = tf.shape(activations)
+            local = self.local_features(tf.reshape(activations, (-1,) + tuple(activations.shape[2:])))
+            if training and self.local_dropout > 0.0:
+                local = tf.nn.dropout(local, self.local_dropout)
+            features.append(tf.reshape(local, (shape[0], shape[1], self.local_features.output_size)))
+        if shared_features is not None:
+            features.append(shared_features)
+        return tf.concat(features, -1)
+
+    def _run_joint(self, sequence: tf.Tensor, support_mask: Optional[tf.Tensor], training: bool) -> tf.Tensor:
+        if support_mask is not None:
+            support_mask = tf.pad(support_mask, ((0, 0), (self.layout.tokens, 0)))  # weight tokens are never masked
+        encoded = sequence
+        for layer in self.encoder:
+            encoded = layer(encoded, key_mask=support_mask, training=training)
+        if not self.decoder:
+            return encoded
+        for layer in self.decoder:
+            sequence = layer(sequence, encoded, key_mask=support_mask, encoded_key_mask=support_mask, training=training)
+        return sequence
+
+    def _run_separate(self, samples, weights, support_mask: Optional[tf.Tensor], training: bool) -> tf.Tensor:
+        for layer in self.encoder:
+            samples = layer(samples, key_mask=support_mask, training=training)
+        for layer in self.decoder:
+            weights = layer(weights, samples, encoded_key_mask=support_mask, training=training)
+        return weights
+
+    def get_config(self):
+        config = super().get_config()
+        features = self.local_features
+        config.update(
+            n_way=self.n_way,
+            layout=tuple(self.layout),
+            config=dataclasses.asdict(self.config),
+            local_features=None if features is None else keras.layers.serialize(features),
+            shared_size=self.shared_size,
+            local_dropout=self.local_dropout,
+        )
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        if config["local_features"] is not None:
+            known = {"LocalFeatures": LocalFeatures, "LogitsFeatures": LogitsFeatures}
+            config["local_features"] = keras.layers.deserialize(config["local_features"], custom_objects=known)
+        return cls(**config)

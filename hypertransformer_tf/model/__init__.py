@@ -1,0 +1,1 @@
+"""The HyperTransformer itself: its settings, generate and classify, and its losses."""

@@ -1,0 +1,1 @@
+"""Training a HyperTransformer: the recipe, the step, the loop, and what a run leaves on disk."""

@@ -1,0 +1,28 @@
+"""What all tests share: the folder with real data, and a cache of their own."""
+
+import os
+import pathlib
+
+import pytest
+
+
+@pytest.fixture(scope='session')
+def shared() -> pathlib.Path:
+    """The folder `../shared` with real data sets and golden files."""
+    folder = pathlib.Path(__file__).resolve().parents[2] / 'shared'
+    if not folder.is_dir():
+        pytest.skip('needs the folder ../shared beside the repository, with real data')
+    return folder
+
+
+@pytest.fixture(scope='session', autouse=True)
+def cache_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Decoded sets go to a folder of this test run: nothing old is read, nothing is left in the home folder."""
+    folder = tmp_path_factory.mktemp('cache')
+    before = os.environ.get('HT_CACHE_DIR')
+    os.environ['HT_CACHE_DIR'] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ['HT_CACHE_DIR']
+    else:
+        os.environ['HT_CACHE_DIR'] = before
