@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hypertransformer_tf.errors import SaveError, UserError
-from hypertransformer_tf.training import checkpoints
+from hypertransformer_tf.runs import checkpoints
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -154,7 +154,7 @@ def test_a_write_that_stops_halfway_leaves_the_last_good_checkpoint(tmp_path):
     program = """
 import resource, sys
 import numpy as np
-from hypertransformer_tf.training import checkpoints
+from hypertransformer_tf.runs import checkpoints
 folder = sys.argv[1]
 checkpoints.save_checkpoint(folder, 1, {'w': np.ones(1000)}, {})
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
@@ -174,7 +174,7 @@ def test_sigkill_at_any_moment_leaves_a_readable_newest_checkpoint(tmp_path):
     program = """
 import sys
 import numpy as np
-from hypertransformer_tf.training import checkpoints
+from hypertransformer_tf.runs import checkpoints
 latest = checkpoints.load_latest(sys.argv[1])
 step = latest.step if latest else 0
 print('ready', flush=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hypertransformer_tf.errors import SaveError, UserError
-from hypertransformer_tf.training import metrics_file, run_directory
+from hypertransformer_tf.runs import metrics_file, run_directory
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGURATION = {'episodes': {'n_way': 5, 'sizes': (1, 2)}, 'training': {'steps': 100, 'seed': 0},
@@ -73,7 +73,7 @@ def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(
 def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path):
     program = f"""
 import sys
-from hypertransformer_tf.training import run_directory
+from hypertransformer_tf.runs import run_directory
 run = run_directory.RunDirectory(sys.argv[1], {CONFIGURATION!r}, '', seed=0)
 print('open', flush=True)
 sys.stdin.read()

@@ -51,9 +51,17 @@ def run_cnn(
     architecture: Architecture,
     activation: str,
     form: str = "folded",
-    dropout: float = 0.0,
+    before_logits: Callable[[tf.Tensor], tf.Tensor] = lambda features: features,
 ) -> Tuple[tf.Tensor, Tuple[tf.Tensor, ...]]:
-    """Runs each episode's CNN on its images (T, N, H, W, C).
+    """Runs each episode's CNN on its images.
+
+    Args:
+      images: (T, N, H, W, C), scaled.
+      weights: of the CNNs.
+      architecture: of the CNNs.
+      activation: as for `run_convolution`.
+      form: as for `run_convolution`.
+      before_logits: applied to the last feature map (dropout, while training).
 
     Returns:
       logits (T, N, n_way), and the logits of the warm-up heads, one (T, N, n_way) per head.
@@ -64,6 +72,4 @@ def run_cnn(
         if index < len(weights.heads):
             head = LogitsSpec(spec.index, spec.output_shape, flatten=False)
             head_logits.append(run_logits(features, weights.heads[index], head))
-    if dropout > 0.0:
-        features = tf.nn.dropout(features, dropout)
-    return run_logits(features, weights.logits, architecture.logits), tuple(head_logits)
+    return run_logits(before_logits(features), weights.logits, architecture.logits), tuple(head_logits)

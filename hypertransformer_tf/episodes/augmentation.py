@@ -6,7 +6,7 @@ import gin
 import numpy as np
 
 from hypertransformer_tf.episodes import class_transforms
-from hypertransformer_tf.episodes import config_checks
+from hypertransformer_tf import config_checks
 from hypertransformer_tf.episodes.random_stream import RandomStream
 
 _LARGEST_ROLL = 0.3                 # of the side, either way

@@ -3,7 +3,7 @@ import dataclasses
 
 import gin
 
-from hypertransformer_tf.episodes import config_checks
+from hypertransformer_tf import config_checks
 
 
 @gin.configurable('episodes')

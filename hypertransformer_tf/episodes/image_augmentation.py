@@ -5,7 +5,7 @@ import gin
 import numpy as np
 
 from hypertransformer_tf.episodes import bilinear
-from hypertransformer_tf.episodes import config_checks
+from hypertransformer_tf import config_checks
 from hypertransformer_tf.episodes.hue import shift_hue
 from hypertransformer_tf.episodes.random_stream import RandomStream
 

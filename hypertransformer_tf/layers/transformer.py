@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from hypertransformer_tf.layers.attention import MultiHeadAttention
+from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 
 EPSILON = 1e-6
 ACTIVATIONS = {
@@ -83,10 +84,10 @@ class FeedForward(keras.layers.Layer):
 class _Block(keras.layers.Layer):
     """What encoder and decoder layers share: their settings, and residual connections with layer norm."""
 
-    def __init__(self, sizes: Any, attention: str, activation: str, dropout: float, **kwargs: Any):
+    def __init__(self, sizes: Any, attention: str, activation: str, dropout_rate: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.sizes = sizes if isinstance(sizes, TransformerSizes) else TransformerSizes(**sizes)
-        self.attention, self.activation, self.dropout = attention, activation, dropout
+        self.attention, self.activation, self.dropout_rate = attention, activation, dropout_rate
         self.feed_forward: Optional[FeedForward] = None
         if self.sizes.inner > 0:
             self.feed_forward = FeedForward(self.sizes.token, self.sizes.inner, activation, name="feed_forward")
@@ -103,15 +104,13 @@ class _Block(keras.layers.Layer):
             self.feed_forward.build(token_shape)
             self.feed_forward_norm.build(token_shape)
 
-    def _add(self, tokens: tf.Tensor, update: tf.Tensor, norm: Any, training: bool) -> tf.Tensor:
-        if training and self.dropout > 0.0:
-            update = tf.nn.dropout(update, self.dropout)
-        return norm(tokens + update)
+    def _add(self, tokens: tf.Tensor, update: tf.Tensor, norm: Any, dropout: Optional[Dropout]) -> tf.Tensor:
+        return norm(tokens + apply_dropout(dropout, update, self.dropout_rate))
 
-    def _add_feed_forward(self, tokens: tf.Tensor, training: bool) -> tf.Tensor:
+    def _add_feed_forward(self, tokens: tf.Tensor, dropout: Optional[Dropout]) -> tf.Tensor:
         if self.feed_forward is None:
             return tokens
-        return self._add(tokens, self.feed_forward(tokens), self.feed_forward_norm, training)
+        return self._add(tokens, self.feed_forward(tokens), self.feed_forward_norm, dropout)
 
     def get_config(self):
         config = super().get_config()
@@ -119,7 +118,7 @@ class _Block(keras.layers.Layer):
             sizes=dataclasses.asdict(self.sizes),
             attention=self.attention,
             activation=self.activation,
-            dropout=self.dropout,
+            dropout_rate=self.dropout_rate,
         )
         return config
 
@@ -131,13 +130,15 @@ class EncoderLayer(_Block):
       sizes: `TransformerSizes` (or their dictionary).
       attention: `softmax` or `sigmoid`.
       activation: of the feed-forward network: `relu`, `gelu`, `leaky_relu` or `none`.
-      dropout: rate on what is added, while training.
+      dropout_rate: rate of dropout on what is added, while training.
 
     Call: tokens (T, N, D), key_mask (T, N) float, 1 = ignore this token as a key -> (T, N, D).
     """
 
-    def __init__(self, sizes: Any, attention: str = "softmax", activation: str = "relu", dropout: float = 0.0, **kwargs):
-        super().__init__(sizes, attention, activation, dropout, **kwargs)
+    def __init__(
+        self, sizes: Any, attention: str = "softmax", activation: str = "relu", dropout_rate: float = 0.0, **kwargs: Any
+    ):
+        super().__init__(sizes, attention, activation, dropout_rate, **kwargs)
         self.self_attention = self._attention_layer("self_attention")
         self.self_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="self_attention_norm")
 
@@ -147,9 +148,11 @@ class EncoderLayer(_Block):
         self._build_feed_forward(input_shape)
         self.built = True
 
-    def call(self, tokens: tf.Tensor, key_mask: Optional[tf.Tensor] = None, training: bool = False) -> tf.Tensor:
-        tokens = self._add(tokens, self.self_attention(tokens, tokens, key_mask), self.self_attention_norm, training)
-        return self._add_feed_forward(tokens, training)
+    def call(
+        self, tokens: tf.Tensor, key_mask: Optional[tf.Tensor] = None, dropout: Optional[Dropout] = None
+    ) -> tf.Tensor:
+        tokens = self._add(tokens, self.self_attention(tokens, tokens, key_mask), self.self_attention_norm, dropout)
+        return self._add_feed_forward(tokens, dropout)
 
 
 class DecoderLayer(_Block):
@@ -160,8 +163,10 @@ class DecoderLayer(_Block):
     Call: tokens (T, N, D), encoded (T, M, E), key_mask (T, N) for the self-attention, encoded_key_mask (T, M) -> (T, N, D).
     """
 
-    def __init__(self, sizes: Any, attention: str = "softmax", activation: str = "relu", dropout: float = 0.0, **kwargs):
-        super().__init__(sizes, attention, activation, dropout, **kwargs)
+    def __init__(
+        self, sizes: Any, attention: str = "softmax", activation: str = "relu", dropout_rate: float = 0.0, **kwargs: Any
+    ):
+        super().__init__(sizes, attention, activation, dropout_rate, **kwargs)
         self.self_attention = self._attention_layer("self_attention")
         self.self_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="self_attention_norm")
         self.cross_attention = self._attention_layer("cross_attention")
@@ -181,9 +186,9 @@ class DecoderLayer(_Block):
         encoded: tf.Tensor,
         key_mask: Optional[tf.Tensor] = None,
         encoded_key_mask: Optional[tf.Tensor] = None,
-        training: bool = False,
+        dropout: Optional[Dropout] = None,
     ) -> tf.Tensor:
-        tokens = self._add(tokens, self.self_attention(tokens, tokens, key_mask), self.self_attention_norm, training)
+        tokens = self._add(tokens, self.self_attention(tokens, tokens, key_mask), self.self_attention_norm, dropout)
         attended = self.cross_attention(tokens, encoded, encoded_key_mask)
-        tokens = self._add(tokens, attended, self.cross_attention_norm, training)
-        return self._add_feed_forward(tokens, training)
+        tokens = self._add(tokens, attended, self.cross_attention_norm, dropout)
+        return self._add_feed_forward(tokens, dropout)

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.readout import BlockLayout
+from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
 from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
 from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer, TransformerSizes
@@ -101,47 +102,46 @@ class WeightGenerator(keras.layers.Layer):
         labels: tf.Tensor,
         shared_features: Optional[tf.Tensor] = None,
         support_mask: Optional[tf.Tensor] = None,
-        training: bool = False,
+        dropout: Optional[Dropout] = None,
     ) -> tf.Tensor:
-        features = self._features(activations, shared_features, training)
+        features = self._features(activations, shared_features, dropout)
         samples = self.sample_tokens(labels, features, token_size=self.sample_size)
         weights = self.weight_tokens(token_size=self.weight_size)
         weights = tf.repeat(weights, tf.shape(samples)[0], axis=0)
         if self.config.variant == "separate":
-            outputs = self._run_separate(samples, weights, support_mask, training)
+            outputs = self._run_separate(samples, weights, support_mask, dropout)
         else:
-            outputs = self._run_joint(tf.concat([weights, samples], 1), support_mask, training)
+            outputs = self._run_joint(tf.concat([weights, samples], 1), support_mask, dropout)
         return outputs[:, : self.layout.tokens, self.config.embedding_dim :]
 
-    def _features(self, activations, shared_features, training: bool) -> tf.Tensor:
+    def _features(self, activations, shared_features, dropout: Optional[Dropout]) -> tf.Tensor:
         features = []
         if self.local_features is not None:
             shape = tf.shape(activations)
             local = self.local_features(tf.reshape(activations, (-1,) + tuple(activations.shape[2:])))
-            if training and self.local_dropout > 0.0:
-                local = tf.nn.dropout(local, self.local_dropout)
+            local = apply_dropout(dropout, local, self.local_dropout)
             features.append(tf.reshape(local, (shape[0], shape[1], self.local_features.output_size)))
         if shared_features is not None:
             features.append(shared_features)
         return tf.concat(features, -1)
 
-    def _run_joint(self, sequence: tf.Tensor, support_mask: Optional[tf.Tensor], training: bool) -> tf.Tensor:
+    def _run_joint(self, sequence: tf.Tensor, support_mask: Optional[tf.Tensor], dropout: Optional[Dropout]) -> tf.Tensor:
         if support_mask is not None:
             support_mask = tf.pad(support_mask, ((0, 0), (self.layout.tokens, 0)))  # weight tokens are never masked
         encoded = sequence
         for layer in self.encoder:
-            encoded = layer(encoded, key_mask=support_mask, training=training)
+            encoded = layer(encoded, key_mask=support_mask, dropout=dropout)
         if not self.decoder:
             return encoded
         for layer in self.decoder:
-            sequence = layer(sequence, encoded, key_mask=support_mask, encoded_key_mask=support_mask, training=training)
+            sequence = layer(sequence, encoded, key_mask=support_mask, encoded_key_mask=support_mask, dropout=dropout)
         return sequence
 
-    def _run_separate(self, samples, weights, support_mask: Optional[tf.Tensor], training: bool) -> tf.Tensor:
+    def _run_separate(self, samples, weights, support_mask: Optional[tf.Tensor], dropout: Optional[Dropout]) -> tf.Tensor:
         for layer in self.encoder:
-            samples = layer(samples, key_mask=support_mask, training=training)
+            samples = layer(samples, key_mask=support_mask, dropout=dropout)
         for layer in self.decoder:
-            weights = layer(weights, samples, encoded_key_mask=support_mask, training=training)
+            weights = layer(weights, samples, encoded_key_mask=support_mask, dropout=dropout)
         return weights
 
     def get_config(self):

@@ -1,6 +1,6 @@
 """The HyperTransformer: reads a support set, writes a CNN, and the CNN classifies the query set."""
 
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import keras
 import tensorflow as tf
@@ -9,6 +9,7 @@ from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, 
 from hypertransformer_tf.cnn.readout import convolution_layout, logits_layout, read_convolution, read_logits
 from hypertransformer_tf.cnn.run import run_cnn, run_convolution
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights
+from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures, SharedFeatures
 from hypertransformer_tf.layers.trained_weights import TrainedConvolution, TrainedLogits
 from hypertransformer_tf.layers.weight_generator import WeightGenerator
@@ -41,7 +42,7 @@ class HyperTransformer(keras.Model):
       n_way: number of classes of an episode.
       config: everything else.
       shared_head_classes: classes of the meta-training set that a dense head on the shared features predicts
-        (see `model/losses.py`); 0 is no such head.
+        (see `training/losses.py`); 0 is no such head.
       convolution_form: `folded` (fast on CPU) or `plain` (stock operations); they compute the same.
 
     Images are uint8 from 0 to 255, scaled inside by x / 128 - 1, or float32 already so scaled. Labels are int32,
@@ -79,7 +80,7 @@ class HyperTransformer(keras.Model):
         support_images: Any,
         support_labels: Any,
         support_mask: Any = None,
-        training: bool = False,
+        dropout: Optional[Dropout] = None,
     ) -> GeneratedWeights:
         """Writes the weights of a CNN for the classes of the support set.
 
@@ -90,7 +91,7 @@ class HyperTransformer(keras.Model):
           support_images: ([T,] S, H, W, C) uint8, or float32 scaled.
           support_labels: ([T,] S) int, -1 = no label.
           support_mask: ([T,] S) float or bool, 1 = ignore this sample; None ignores none.
-          training: whether dropout is on.
+          dropout: draws dropout masks while training; None is no dropout.
 
         Returns:
           The weights, with a leading axis T if the arguments had one.
@@ -101,16 +102,18 @@ class HyperTransformer(keras.Model):
         """
         images, single = checks.episode_images("support_images", support_images, self.image_shape)
         labels, mask = checks.support_labels(support_labels, support_mask, images, single, self.n_way)
-        weights = self._generate(scale_images(images), labels, mask, training)
+        weights = self._generate(scale_images(images), labels, mask, dropout)
         return _map_weights(lambda weight: weight[0], weights) if single else weights
 
-    def classify(self, query_images: Any, weights: GeneratedWeights, training: bool = False) -> tf.Tensor:
+    def classify(
+        self, query_images: Any, weights: GeneratedWeights, dropout: Optional[Dropout] = None
+    ) -> tf.Tensor:
         """Runs the generated CNN.
 
         Args:
           query_images: ([T,] Q, H, W, C) uint8, or float32 scaled.
           weights: from `generate`, of the same episodes.
-          training: whether dropout is on.
+          dropout: draws dropout masks while training; None is no dropout.
 
         Returns:
           Logits ([T,] Q, n_way).
@@ -118,38 +121,49 @@ class HyperTransformer(keras.Model):
         images, single = checks.episode_images("query_images", query_images, self.image_shape)
         if single:
             weights = _map_weights(lambda weight: weight[tf.newaxis], weights)
-        logits = self.classify_with_heads(images, weights, training).logits
+        logits = self.classify_with_heads(images, weights, dropout).logits
         return logits[0] if single else logits
 
-    def classify_with_heads(self, query_images: tf.Tensor, weights: GeneratedWeights, training: bool) -> Classification:
+    def classify_with_heads(
+        self, query_images: tf.Tensor, weights: GeneratedWeights, dropout: Optional[Dropout] = None
+    ) -> Classification:
         """`classify` for a task batch (T, Q, H, W, C), with the logits of the warm-up heads."""
         cnn = self.config.cnn
-        dropout = cnn.dropout if training else 0.0
         images = scale_images(query_images)
-        return Classification(
-            *run_cnn(images, weights, self.architecture, cnn.activation, self.convolution_form, dropout)
+        logits, head_logits = run_cnn(
+            images,
+            weights,
+            self.architecture,
+            cnn.activation,
+            self.convolution_form,
+            before_logits=lambda features: apply_dropout(dropout, features, cnn.dropout),
         )
+        return Classification(logits, head_logits)
 
-    def call(self, inputs: Tuple[Any, ...], training: bool = False) -> tf.Tensor:
+    def named_variables(self) -> Dict[str, Any]:
+        """All variables by a name that says where they are, such as `layer_1_generator/encoder_1/...`."""
+        return {variable.path.split("/", 1)[1]: variable for variable in self.variables}
+
+    def call(self, inputs: Tuple[Any, ...]) -> tf.Tensor:
         """Logits for (support_images, support_labels, query_images): `generate`, then `classify`."""
         support_images, support_labels, query_images = inputs
-        weights = self.generate(support_images, support_labels, training=training)
-        return self.classify(query_images, weights, training=training)
+        weights = self.generate(support_images, support_labels)
+        return self.classify(query_images, weights)
 
-    def _generate(self, images, labels, mask, training: bool) -> GeneratedWeights:
-        shared = self._share(images, training)
+    def _generate(self, images, labels, mask, dropout: Optional[Dropout]) -> GeneratedWeights:
+        shared = self.share(images, dropout)
         activations, convolutions, blocks, heads = images, [], [], []
         for index, spec in enumerate(self.architecture.convolutions):
             generated = None
             blocks.append(None)
             if spec.generated:
-                blocks[-1] = self.generators[index](activations, labels, shared, support_mask=mask, training=training)
+                blocks[-1] = self.generators[index](activations, labels, shared, support_mask=mask, dropout=dropout)
                 generated = read_convolution(blocks[-1], spec, self.config.generator)
             convolutions.append(self.query_weights[index].add_to(generated))
             activations = self._run_support(activations, self.support_weights[index].add_to(generated), spec)
             if index < len(self.heads):
-                heads.append(self._head_weights(index, activations, labels, shared, mask, training))
-        blocks.append(self.generators[-1](activations, labels, shared, support_mask=mask, training=training))
+                heads.append(self._head_weights(index, activations, labels, shared, mask, dropout))
+        blocks.append(self.generators[-1](activations, labels, shared, support_mask=mask, dropout=dropout))
         logits = read_logits(blocks[-1], self.architecture.logits.input_size)
         if self.trained_logits is not None:
             logits = self.trained_logits.add_to(logits)
@@ -158,19 +172,17 @@ class HyperTransformer(keras.Model):
     def _run_support(self, activations, weights: ConvolutionWeights, spec: ConvolutionSpec) -> tf.Tensor:
         return run_convolution(activations, weights, spec, self.config.cnn.activation, self.convolution_form)
 
-    def _share(self, images: tf.Tensor, training: bool) -> Optional[tf.Tensor]:
+    def share(self, images: tf.Tensor, dropout: Optional[Dropout] = None) -> Optional[tf.Tensor]:
+        """Shared features (T, S, features) of images (T, S, H, W, C), or None without a shared extractor."""
         if self.shared_features is None:
             return None
-        features = self.shared_features(images)
-        if training and self.config.features.shared_dropout > 0.0:
-            features = tf.nn.dropout(features, self.config.features.shared_dropout)
-        return features
+        return apply_dropout(dropout, self.shared_features(scale_images(images)), self.config.features.shared_dropout)
 
-    def _head_weights(self, index: int, activations, labels, shared, mask, training: bool) -> LogitsWeights:
+    def _head_weights(self, index: int, activations, labels, shared, mask, dropout) -> LogitsWeights:
         head = self.heads[index]
         if isinstance(head, TrainedLogits):
             return head.add_to(None)
-        blocks = head(activations, labels, shared, support_mask=mask, training=training)
+        blocks = head(activations, labels, shared, support_mask=mask, dropout=dropout)
         return read_logits(blocks, self.architecture.convolutions[index].output_shape[-1])
 
     @property

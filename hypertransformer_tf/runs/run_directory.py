@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, Any, Mapping, Optional, Sequence, Type, Union
 
 from hypertransformer_tf.errors import SaveError, UserError
-from hypertransformer_tf.training import atomic_file, metrics_file, run_record
+from hypertransformer_tf.runs import atomic_file, metrics_file, run_record
 
 Configuration = Mapping[str, Mapping[str, Any]]
 

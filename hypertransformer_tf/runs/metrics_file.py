@@ -5,7 +5,7 @@ import pathlib
 from typing import IO, Any, Mapping, Optional
 
 from hypertransformer_tf.errors import SaveError
-from hypertransformer_tf.training import atomic_file
+from hypertransformer_tf.runs import atomic_file
 
 
 class MetricsFile:

@@ -17,7 +17,7 @@ import safetensors
 import safetensors.numpy
 
 from hypertransformer_tf.errors import SaveError, UserError
-from hypertransformer_tf.training import atomic_file
+from hypertransformer_tf.runs import atomic_file
 
 BEST = 'best.safetensors'
 _NAME = re.compile(r'checkpoint-(\d+)\.safetensors')

@@ -1,0 +1,28 @@
+"""How accuracy is measured at the end of training, as gin sees it."""
+
+import dataclasses
+
+import gin
+
+from hypertransformer_tf.config_checks import require_flag, require_whole_number
+
+
+@gin.configurable("evaluation")
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """The measurement on the meta-test classes when training ends.
+
+    Attributes:
+      episodes: how many.
+      query_batches: query sets asked per episode (the authors': 1024 episodes, 16 query batches each).
+      pixel_baseline: also measure nearest neighbour on pixels, on the same episodes.
+    """
+
+    episodes: int = 1024
+    query_batches: int = 1
+    pixel_baseline: bool = True
+
+    def __post_init__(self):
+        require_whole_number("evaluation.episodes", self.episodes, at_least=2)
+        require_whole_number("evaluation.query_batches", self.query_batches, at_least=1)
+        require_flag("evaluation.pixel_baseline", self.pixel_baseline)

@@ -1,0 +1,97 @@
+"""Measuring a trained run: what bin/evaluate and notebooks call."""
+
+import dataclasses
+import pathlib
+from typing import Optional
+
+from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.config import load_configuration
+from hypertransformer_tf.quiet_import import import_quietly
+from hypertransformer_tf.runs.checkpoints import load_best, load_latest
+from hypertransformer_tf.runs.run_directory import read_configuration
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Accuracy of a run.
+
+    Attributes:
+      run_dir, step: which model: the run and its training step.
+      split: which classes.
+      n_way, k_shot, queries_per_class, unlabelled_per_class: the episodes.
+      episodes, query_batches: how many, and query sets per episode.
+      accuracy: mean over episodes, from 0 to 1.
+      interval_95: half the width of its 95% interval.
+    """
+
+    run_dir: str
+    step: int
+    split: str
+    n_way: int
+    k_shot: int
+    queries_per_class: int
+    unlabelled_per_class: int
+    episodes: int
+    query_batches: int
+    accuracy: float
+    interval_95: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.run_dir}, step {self.step}: {self.n_way}-way {self.k_shot}-shot accuracy on {self.split} classes "
+            f"{100 * self.accuracy:.2f}% +- {100 * self.interval_95:.2f} "
+            f"({self.episodes} episodes x {self.query_batches} query batches)"
+        )
+
+
+def evaluate(
+    run_dir: str,
+    split: str = "test",
+    episodes: int = 1024,
+    query_batches: int = 16,
+    data_dir: Optional[str] = None,
+) -> Evaluation:
+    """Measures the best checkpoint of a run (the newest, if none was validated).
+
+    Args:
+      run_dir: the run's directory; it is only read.
+      split: `train`, `validation` or `test`.
+      episodes: how many; the defaults are the authors' protocol.
+      query_batches: query sets asked per episode.
+      data_dir: where prepared TFDS data lies, if elsewhere than in training.
+
+    Raises:
+      UserError: the directory is no run or has no checkpoint yet, or the split has too few classes.
+    """
+    experiment = _experiment_of(run_dir, data_dir)
+    images = load_images(experiment.data)
+    sampler = experiment.evaluation_sampler(images, split)
+    folder = pathlib.Path(run_dir) / "checkpoints"
+    checkpoint = load_best(folder) or load_latest(folder)
+    if checkpoint is None:
+        raise UserError(f"{run_dir} has no checkpoint yet: train it first, with bin/train.")
+    import_quietly("tensorflow")
+    from hypertransformer_tf.evaluation.protocol import Evaluator
+    from hypertransformer_tf.runs.restore import restore_for_use
+
+    evaluator = Evaluator(restore_for_use(experiment, images, checkpoint))
+    accuracy = evaluator.measure(sampler, episodes, query_batches)
+    return Evaluation(
+        run_dir=str(run_dir),
+        step=checkpoint.step,
+        split=split,
+        episodes=episodes,
+        query_batches=query_batches,
+        accuracy=accuracy.mean,
+        interval_95=accuracy.interval_95,
+        **dataclasses.asdict(experiment.episodes),
+    )
+
+
+def _experiment_of(run_dir: str, data_dir: Optional[str]) -> Experiment:
+    read_configuration(run_dir)  # says so in a sentence if this is no run
+    bindings = [] if data_dir is None else [f"data.data_dir = {data_dir!r}"]
+    load_configuration([str(pathlib.Path(run_dir) / "config.gin")], bindings)
+    return Experiment.from_configuration()

@@ -1,0 +1,29 @@
+"""Dropout whose draws are a pure function of a seed, so that a run that was stopped continues bit for bit."""
+
+from typing import Optional
+
+import tensorflow as tf
+
+
+class Dropout:
+    """Draws the dropout masks of one training step; every use gets a stream of its own.
+
+    Args:
+      seed: (2,) int32, different in every step.
+    """
+
+    def __init__(self, seed: tf.Tensor):
+        self._seed, self._uses = seed, 0
+
+    def apply(self, values: tf.Tensor, rate: float) -> tf.Tensor:
+        """Sets a share `rate` of the values to zero and scales the others up."""
+        if rate == 0.0:
+            return values
+        self._uses += 1
+        seed = tf.random.experimental.stateless_fold_in(self._seed, self._uses)
+        return tf.nn.experimental.stateless_dropout(values, rate, seed)
+
+
+def apply_dropout(dropout: Optional[Dropout], values: tf.Tensor, rate: float) -> tf.Tensor:
+    """`dropout.apply`, or the values as they are without dropout (None: not training)."""
+    return values if dropout is None else dropout.apply(values, rate)

@@ -1,0 +1,136 @@
+"""How fast a configuration trains here: what bin/benchmark and notebooks call."""
+
+import dataclasses
+import os
+import pathlib
+import platform
+import resource
+import sys
+import time
+from typing import Optional, Sequence
+
+from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.episodes.prefetch import Prefetcher
+from hypertransformer_tf.quiet_import import import_quietly
+from hypertransformer_tf.training.train import load_experiment
+
+WARM_UP_STEPS = 5
+MANY_STEPS = 1_000_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Speed of the training step: forward, backward and update.
+
+    Attributes:
+      gin_file: what was measured.
+      episodes_per_second: over the measured time.
+      milliseconds_per_episode: its inverse.
+      input_wait: part of the measured time in which a step waited for its episodes, from 0 to 1.
+      first_step_seconds: from the start of the process to the end of the first training step.
+      peak_memory_mb: largest resident memory of the process, MiB.
+      task_batch, groups, replicas: how a step is made up.
+      measured_seconds, measured_steps: what the figures rest on.
+      machine: processor and cores.
+      tensorflow: version.
+    """
+
+    gin_file: str
+    episodes_per_second: float
+    milliseconds_per_episode: float
+    input_wait: float
+    first_step_seconds: float
+    peak_memory_mb: float
+    task_batch: int
+    groups: int
+    replicas: int
+    measured_seconds: float
+    measured_steps: int
+    machine: str
+    tensorflow: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.gin_file}: {self.episodes_per_second:.1f} episodes/s "
+            f"({self.milliseconds_per_episode:.2f} ms each, task batch {self.task_batch} in {self.groups} groups on "
+            f"{self.replicas} device(s)); input wait {100 * self.input_wait:.2f}%; first step after "
+            f"{self.first_step_seconds:.1f} s; peak memory {self.peak_memory_mb:.0f} MiB; {self.machine}"
+        )
+
+
+def benchmark(
+    gin_file: str,
+    gin_bindings: Sequence[str] = (),
+    data_dir: Optional[str] = None,
+    seconds: float = 20.0,
+    strategy: str = "auto",
+) -> Benchmark:
+    """Trains for some seconds and tells how fast; writes nothing.
+
+    Args:
+      gin_file, gin_bindings, data_dir: as for `train`.
+      seconds: how long to measure, after a few steps that are not counted.
+      strategy: as for `train`.
+
+    Raises:
+      UserError: a value that cannot be used.
+    """
+    experiment = load_experiment(gin_file, gin_bindings, data_dir)
+    images = load_images(experiment.data)
+    sampler, size = experiment.training_sampler(images), experiment.training.task_batch
+    tensorflow = import_quietly("tensorflow")
+    from hypertransformer_tf.training.build import build_training
+
+    parts = build_training(experiment, images, strategy)
+    with Prefetcher(lambda step: sampler.task_batch(step * size, size), 0, MANY_STEPS) as batches:
+        steps = enumerate(batches)
+        for step, batch in steps:
+            float(parts.step(batch, step).total)
+            if step == 0:
+                first_step = time.time() - _process_start()
+            if step == WARM_UP_STEPS:
+                break
+        waited, start, measured = batches.waited_seconds, time.perf_counter(), 0
+        for step, batch in steps:
+            losses = parts.step(batch, step)
+            measured += 1
+            if time.perf_counter() - start >= seconds:
+                break
+        float(losses.total)  # an accelerator may still be computing
+        elapsed, waited = time.perf_counter() - start, batches.waited_seconds - waited
+    return Benchmark(
+        gin_file=str(gin_file),
+        episodes_per_second=measured * size / elapsed,
+        milliseconds_per_episode=1000 * elapsed / (measured * size),
+        input_wait=waited / elapsed,
+        first_step_seconds=first_step,
+        peak_memory_mb=_peak_memory(),
+        task_batch=size,
+        groups=experiment.training.groups,
+        replicas=parts.strategy.num_replicas_in_sync,
+        measured_seconds=elapsed,
+        measured_steps=measured,
+        machine=f"{platform.machine()}, {os.cpu_count()} cores",
+        tensorflow=tensorflow.__version__,
+    )
+
+
+def _process_start() -> float:
+    """When this process started, seconds since the epoch; where the system does not tell, when it was first asked."""
+    try:
+        ticks = int(pathlib.Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+        boot = next(
+            int(line.split()[1]) for line in pathlib.Path("/proc/stat").read_text().splitlines() if "btime" in line
+        )
+        return boot + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, StopIteration, ValueError):
+        return _IMPORTED
+
+
+def _peak_memory() -> float:
+    """MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+_IMPORTED = time.time()

@@ -1,0 +1,64 @@
+"""Builds what trains: strategy, model, optimiser and step, from an experiment's settings."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from hypertransformer_tf.data.images_by_class import ImagesByClass
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.runs.checkpoints import load_best, load_latest
+from hypertransformer_tf.runs.restore import build_model
+from hypertransformer_tf.training.flat_update import FlatUpdate
+from hypertransformer_tf.training.recipe import make_optimizer
+from hypertransformer_tf.runs.state import restore_shared_features
+from hypertransformer_tf.training.step import TrainingStep
+from hypertransformer_tf.training.strategy import make_strategy
+
+
+class TrainingParts(NamedTuple):
+    """What `build_training` makes."""
+
+    strategy: tf.distribute.Strategy
+    model: HyperTransformer
+    optimizer: Any
+    update: FlatUpdate
+    step: TrainingStep
+
+
+def build_training(experiment: Experiment, images: ImagesByClass, strategy_name: str) -> TrainingParts:
+    """Builds model and optimiser on a strategy's devices, with variables drawn from the run's seed.
+
+    Raises:
+      UserError: the strategy cannot be had, does not divide the task batch, or the images do not suit the model.
+    """
+    strategy = make_strategy(strategy_name)
+    _check_division(experiment, strategy.num_replicas_in_sync)
+    keras.utils.set_random_seed(experiment.training.seed)
+    with strategy.scope():
+        model = build_model(experiment, images)
+        optimizer = make_optimizer(experiment.optimizer)
+        update = FlatUpdate(model.trainable_variables, optimizer)
+    if experiment.training.shared_features_from:
+        _begin_with_shared_features(model, experiment.training.shared_features_from)
+        update.gather()
+    step = TrainingStep(model, update, experiment.loss, experiment.training, strategy)
+    return TrainingParts(strategy, model, optimizer, update, step)
+
+
+def _check_division(experiment: Experiment, replicas: int) -> None:
+    batch, groups = experiment.training.task_batch, experiment.training.groups
+    if batch % (replicas * groups):
+        raise UserError(
+            f"training.task_batch = {batch} cannot be divided over {replicas} devices with {groups} groups each: "
+            f"choose a multiple of {replicas * groups}."
+        )
+
+
+def _begin_with_shared_features(model: HyperTransformer, run_dir: str) -> None:
+    checkpoint = load_best(f"{run_dir}/checkpoints") or load_latest(f"{run_dir}/checkpoints")
+    if checkpoint is None:
+        raise UserError(f"training.shared_features_from = {run_dir!r} holds no checkpoint: give a run directory.")
+    restore_shared_features(model, checkpoint.arrays)

@@ -1,0 +1,138 @@
+"""The loss of a task batch and everything that can be added to it (spec: "Training")."""
+
+from typing import Dict, List, NamedTuple, Optional
+
+import tensorflow as tf
+
+from hypertransformer_tf.cnn.readout import read_convolution
+from hypertransformer_tf.cnn.weights import GeneratedWeights
+from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.layers.dropout import Dropout
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.training.config import LossConfig
+
+
+class Losses(NamedTuple):
+    """What one task batch gave, each a mean over its episodes, float32 scalars.
+
+    Attributes:
+      total: what is minimised.
+      cross_entropy: of the logits on the query set.
+      accuracy: on the query set, from 0 to 1.
+    """
+
+    total: tf.Tensor
+    cross_entropy: tf.Tensor
+    accuracy: tf.Tensor
+
+
+def task_batch_losses(
+    model: HyperTransformer,
+    batch: Episode,
+    config: LossConfig,
+    step: tf.Tensor,
+    seed: Optional[tf.Tensor] = None,
+) -> Losses:
+    """Generates a CNN per episode, classifies the query sets, and adds up the loss.
+
+    Args:
+      model: the model.
+      batch: task batch of tensors, fields with a leading axis T.
+      config: what is added to the cross-entropy.
+      step: number of the training step, for the warm-up heads.
+      seed: (2,) int32, of dropout and of the removal of samples in this step; None for neither.
+    """
+    dropout = None if seed is None else Dropout(seed)
+    if config.only_shared_head:
+        return _shared_head_alone(model, batch, dropout)
+    mask = None if seed is None else removal_mask(batch.support_labels, config, seed)
+    weights = model.generate(batch.support_images, batch.support_labels, mask, dropout)
+    logits, head_logits = model.classify_with_heads(batch.query_images, weights, dropout)
+    cross_entropies = [_cross_entropy(batch.query_labels, each, config) for each in head_logits + (logits,)]
+    total = tf.add_n([a * b for a, b in zip(head_weights(step, config.head_steps, len(head_logits)), cross_entropies)])
+    total += sum(_additions(model, batch, weights, config), 0.0)
+    return Losses(total, cross_entropies[-1], _accuracy(batch.query_labels, logits))
+
+
+def head_weights(step: tf.Tensor, head_steps: int, heads: int) -> List[tf.Tensor]:
+    """Weights of the losses of the warm-up heads and, last, of the logits.
+
+    The warm-up has one stage per head. Each head's weight rises to 1 at the beginning of its stage and falls to 0 at its
+    end, while the next one's rises; the weight of the logits rises in the last stage and stays 1.
+    """
+    if heads == 0 or head_steps == 0:
+        return [tf.constant(0.0)] * heads + [tf.constant(1.0)]
+    stage = head_steps / heads
+    position = tf.cast(step, tf.float32) / stage
+    weights = [tf.maximum(0.0, 1.0 - tf.abs(position - index)) for index in range(heads)]
+    return weights + [tf.clip_by_value(1.0 + position - heads, 0.0, 1.0)]
+
+
+def removal_mask(labels: tf.Tensor, config: LossConfig, seed: tf.Tensor) -> Optional[tf.Tensor]:
+    """Masks (T, S) random support samples: 1 = ignored. None where the configuration removes none.
+
+    The rates are drawn once for the step, from 0 to their maximum, for labelled and unlabelled samples apart.
+    """
+    if config.max_remove_labelled == 0 and config.max_remove_unlabelled == 0:
+        return None
+    most = tf.constant([config.max_remove_labelled, config.max_remove_unlabelled])
+    fold = tf.random.experimental.stateless_fold_in
+    rates = tf.random.stateless_uniform((2,), fold(seed, -1)) * most
+    rate = tf.where(labels >= 0, rates[0], rates[1])
+    return tf.cast(tf.random.stateless_uniform(tf.shape(labels), fold(seed, -2)) < rate, tf.float32)
+
+
+def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, config: LossConfig) -> tf.Tensor:
+    n_way = logits.shape[-1]
+    targets = tf.one_hot(labels, n_way) * (1.0 - config.label_smoothing) + config.label_smoothing / n_way
+    return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
+
+
+def _accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(tf.argmax(logits, -1, output_type=labels.dtype) == labels, tf.float32))
+
+
+def _additions(model, batch: Episode, weights: GeneratedWeights, config: LossConfig) -> List[tf.Tensor]:
+    additions: Dict[str, tf.Tensor] = {}
+    if config.l2 > 0:
+        additions["l2"] = config.l2 * _squared_kernels(weights)
+    if config.variation > 0:
+        additions["variation"] = config.variation * _variation(model, weights)
+    if config.shared_head > 0:
+        additions["shared_head"] = config.shared_head * _shared_head(model, batch, weights.shared_features).total
+    return list(additions.values())
+
+
+def _squared_kernels(weights: GeneratedWeights) -> tf.Tensor:
+    """Sum of the squared kernel entries of a CNN, mean over episodes."""
+    kernels = [layer.kernel for layer in weights.convolutions] + [weights.logits.kernel]
+    kernels += [head.kernel for head in weights.heads]
+    return tf.add_n([tf.reduce_sum(tf.square(kernel)) / tf.cast(tf.shape(kernel)[0], tf.float32) for kernel in kernels])
+
+
+def _variation(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
+    """Squared generated tensors over squared trained ones, over all convolutions, mean over episodes.
+
+    The logits layer, whose weights are meant to differ between episodes, takes no part.
+    """
+    ratios = []
+    for spec, blocks, trained in zip(model.architecture.convolutions, weights.blocks, model.query_weights):
+        if blocks is None:
+            continue
+        generated = read_convolution(blocks, spec, model.config.generator)
+        for ours, theirs in zip(generated, (trained.kernel, trained.bias, trained.gamma, trained.beta)):
+            if ours is not None and theirs is not None:
+                squared = tf.reduce_sum(tf.square(ours)) / tf.cast(tf.shape(ours)[0], tf.float32)
+                ratios.append(squared / (1e-8 + tf.reduce_sum(tf.square(tf.convert_to_tensor(theirs)))))
+    return tf.add_n(ratios) if ratios else tf.constant(0.0)
+
+
+def _shared_head(model: HyperTransformer, batch: Episode, shared_features: tf.Tensor) -> Losses:
+    logits = model.shared_head(shared_features)  # (T, S, classes)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.support_classes, logits)
+    loss = tf.reduce_mean(losses)
+    return Losses(loss, loss, _accuracy(batch.support_classes, logits))
+
+
+def _shared_head_alone(model: HyperTransformer, batch: Episode, dropout: Optional[Dropout]) -> Losses:
+    return _shared_head(model, batch, model.share(batch.support_images, dropout))

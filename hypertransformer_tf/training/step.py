@@ -1,0 +1,105 @@
+"""One training step over a task batch, compiled and distributed."""
+
+from typing import Any, Dict, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.training.config import LossConfig, TrainingConfig
+from hypertransformer_tf.training.flat_update import FlatUpdate
+from hypertransformer_tf.training.losses import Losses, task_batch_losses
+
+
+class TrainingStep:
+    """Gradients of a task batch and the update of the model's variables.
+
+    The task batch is split over the strategy's replicas, a replica's share into `config.groups` groups. Each group is
+    one compiled graph from images to gradients; groups do not wait for each other, so that a CPU computes as many at
+    a time as it has cores. Their mean gradient is the task batch's.
+
+    Args:
+      model: built under the strategy's scope.
+      update: of the model's variables, built under the strategy's scope.
+      loss: of `task_batch_losses`.
+      config: task batch, groups, compilation, seed.
+      strategy: the devices.
+    """
+
+    def __init__(
+        self,
+        model: HyperTransformer,
+        update: FlatUpdate,
+        loss: LossConfig,
+        config: TrainingConfig,
+        strategy: tf.distribute.Strategy,
+    ):
+        self._model, self._update, self._loss, self._config, self._strategy = model, update, loss, config, strategy
+        self._variables = model.trainable_variables
+        self._group = tf.function(self._group_gradient, jit_compile=config.compile)
+        # A compiled graph cannot meet other replicas, so that only a lone one compiles its update.
+        alone = strategy.num_replicas_in_sync == 1
+        self._apply = tf.function(update.apply, jit_compile=config.compile) if alone else update.apply
+        self._run = tf.function(self._train)
+
+    def __call__(self, batch: Episode, step: int) -> Losses:
+        """Trains on one global task batch.
+
+        Args:
+          batch: NumPy task batch of `config.task_batch` episodes.
+          step: number of this step, from 0.
+
+        Returns:
+          Means over the task batch.
+        """
+        return self._run(self._distribute(batch), tf.constant(step, tf.int32))
+
+    def _distribute(self, batch: Episode) -> Any:
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
+            return Episode(*map(tf.constant, batch))
+        share = self._config.task_batch // replicas
+
+        def replica_share(context) -> Episode:
+            first = context.replica_id_in_sync_group * share
+            return Episode(*(tf.constant(field[first : first + share]) for field in batch))
+
+        return self._strategy.experimental_distribute_values_from_function(replica_share)
+
+    def _train(self, batch: Any, step: tf.Tensor) -> Losses:
+        strategy, mean = self._strategy, tf.distribute.ReduceOp.MEAN
+        losses, gradient = strategy.run(self._replica_gradient, args=(batch, step))
+        self._apply(strategy.reduce(mean, gradient, axis=None))
+        return Losses(*(strategy.reduce(mean, each, axis=None) for each in losses))
+
+    def _replica_gradient(self, batch: Episode, step: tf.Tensor) -> Tuple[Losses, tf.Tensor]:
+        groups = self._config.groups
+        size = batch.support_images.shape[0] // groups
+        results = []
+        for group in range(groups):
+            share = Episode(*(field[group * size : (group + 1) * size] for field in batch))
+            results.append(self._group(share, step, self._seed(step, group)))
+        losses, gradients = zip(*results)
+        return Losses(*map(_mean, zip(*losses))), _mean(gradients)
+
+    def _seed(self, step: tf.Tensor, group: int) -> tf.Tensor:
+        context = tf.distribute.get_replica_context()
+        number = tf.cast(context.replica_id_in_sync_group, tf.int32) * self._config.groups + group
+        return tf.stack([tf.constant(self._config.seed, tf.int32), step * 65_536 + number])
+
+    def _group_gradient(self, batch: Episode, step: tf.Tensor, seed: tf.Tensor) -> Tuple[Losses, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            losses = task_batch_losses(self._model, batch, self._loss, step, seed)
+        gradients = tape.gradient(losses.total, self._variables, unconnected_gradients="zero")
+        return losses, self._update.flatten(gradients)
+
+
+def _mean(values) -> tf.Tensor:
+    values = list(values)
+    return values[0] if len(values) == 1 else tf.add_n(values) / len(values)
+
+
+def as_floats(losses: Losses) -> Dict[str, float]:
+    """Losses as plain numbers."""
+    return {name: float(np.asarray(value)) for name, value in losses._asdict().items()}

@@ -1,0 +1,119 @@
+"""What every layer with variables must do, in one place."""
+
+import json
+from typing import Any, Callable, Sequence, Tuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Call = Callable[..., Any]
+
+
+def randomise(layer: Any, seed: int = 0, scale: float = 0.5) -> Any:
+    """Gives every variable random values, so that zeros and ones of initialisers hide nothing; returns the layer."""
+    stream = np.random.default_rng(seed)
+    for variable in layer.weights:
+        variable.assign(stream.normal(scale=scale, size=tuple(variable.shape)).astype(np.float32))
+    return layer
+
+
+def path_of(variable: Any) -> str:
+    """The path of a variable: `layer/sub_layer/name`."""
+    return getattr(variable, "path", variable.name.split(":")[0])
+
+
+def tensorflow_variable(variable: Any) -> tf.Variable:
+    """What a tape knows a variable by: Keras 3 wraps TensorFlow's, Keras 2 does not."""
+    return variable if isinstance(variable, tf.Variable) else variable.value
+
+
+def _outputs(result: Any) -> list:
+    return [output for output in tf.nest.flatten(result) if output is not None]
+
+
+def check_layer(
+    make: Callable[[], keras.layers.Layer],
+    inputs: Sequence[Any],
+    *,
+    build: Sequence[Any],
+    output_shapes: Sequence[Tuple[int, ...]],
+    variables: int,
+    call: Call = lambda layer, *inputs: layer(*inputs),
+    leading_axes: int = 2,
+    without_gradient: Sequence[str] = (),
+) -> keras.layers.Layer:
+    """Holds a layer against what every layer of the library must do.
+
+    Args:
+      make: makes the layer, not built.
+      inputs: arrays that the layer is called with.
+      build: arguments of `build`.
+      output_shapes: of the outputs, in order.
+      variables: how many there are.
+      call: what to call, for layers that want more than their inputs.
+      leading_axes: axes of the inputs whose length may be unknown in a graph.
+      without_gradient: ends of the paths of variables that the output does not depend on.
+
+    Returns:
+      The layer, built and with random values in its variables.
+    """
+    layer = make()
+    layer.build(*build)
+    randomise(layer)
+    tensors = [tf.convert_to_tensor(array) for array in inputs]
+    outputs = _outputs(call(layer, *tensors))
+    assert [tuple(output.shape) for output in outputs] == [tuple(shape) for shape in output_shapes]
+    assert {output.dtype for output in outputs} == {tf.float32}
+    assert len(layer.weights) == variables
+    _check_paths(layer)
+    _check_round_trip(layer, build, call, tensors, outputs)
+    _check_gradients(layer, call, tensors, without_gradient)
+    _check_graph(layer, call, tensors, outputs, leading_axes)
+    return layer
+
+
+def _check_paths(layer: keras.layers.Layer) -> None:
+    paths = [path_of(variable) for variable in layer.weights]
+    assert len(set(paths)) == len(paths), f"two variables share a path: {sorted(paths)}"
+    for path in paths:
+        parts = path.split("/")
+        assert "variable" not in parts[-1], f"{path} says nothing"
+        if hasattr(layer.weights[0], "path"):
+            assert layer.name in parts, f"{path} does not name the layer {layer.name}"
+
+
+def _check_round_trip(layer, build, call, tensors, outputs) -> None:
+    config = layer.get_config()
+    again = type(layer).from_config(json.loads(json.dumps(config)))
+    again.build(*build)
+    assert again.get_config() == config
+    assert [tuple(variable.shape) for variable in again.weights] == [tuple(variable.shape) for variable in layer.weights]
+    for variable, original in zip(again.weights, layer.weights):
+        variable.assign(original)
+    for output, expected in zip(_outputs(call(again, *tensors)), outputs):
+        np.testing.assert_array_equal(output, expected)
+
+
+def _check_gradients(layer, call, tensors, without_gradient) -> None:
+    stream = np.random.default_rng(1)
+    with tf.GradientTape() as tape:
+        outputs = _outputs(call(layer, *tensors))
+        total = tf.add_n([tf.reduce_sum(output * stream.normal(size=output.shape)) for output in outputs])
+    gradients = tape.gradient(total, [tensorflow_variable(variable) for variable in layer.trainable_variables])
+    sizes = [0.0 if gradient is None else float(tf.norm(gradient)) for gradient in gradients]
+    for variable, size in zip(layer.trainable_variables, sizes):
+        path = path_of(variable)
+        if any(path.endswith(end) for end in without_gradient):
+            assert size <= 1e-4 * max(sizes), f"{path} has a gradient, {size}"
+        else:
+            assert size > 0.0, f"no gradient reaches {path}"
+
+
+def _check_graph(layer, call, tensors, outputs, leading_axes) -> None:
+    signature = [
+        tf.TensorSpec([None] * leading_axes + tensor.shape[leading_axes:].as_list(), tensor.dtype) for tensor in tensors
+    ]
+    graph = tf.function(lambda *inputs: _outputs(call(layer, *inputs)), input_signature=signature)
+    for output, expected in zip(graph(*tensors), outputs):
+        np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-5)

@@ -1,0 +1,149 @@
+"""The weight generator: from support activations and labels to weight blocks, against the reference."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import numpy_reference as reference
+from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
+from hypertransformer_tf.layers.weight_generator import WeightGenerator
+from hypertransformer_tf.model.config import TransformerConfig
+from layer_checks import check_layer, randomise
+
+STREAM = np.random.default_rng(0)
+ACTIVATIONS = STREAM.normal(size=(2, 4, 7, 7, 2)).astype(np.float32)
+LABELS = np.array([[0, 1, 2, -1], [2, 0, -1, 1]], np.int32)
+SHARED = STREAM.normal(size=(2, 4, 3)).astype(np.float32)
+MASK = np.array([[0, 0, 0, 1], [0, 1, 0, 0]], np.float32)
+CONFIG = TransformerConfig(layers=2, heads=2, embedding_dim=4)
+
+
+def _generator(config=CONFIG, layout=(5, 7), local=True, shared_size=3):
+    features = LocalFeatures(2, 2, name="local_features") if local else None
+    return WeightGenerator(3, layout, config, features, shared_size, name="generator")
+
+
+def _built(**arguments):
+    layer = _generator(**arguments)
+    layer.build(ACTIVATIONS.shape)
+    return randomise(layer)
+
+
+def _features(layer, episode):
+    features = []
+    if layer.local_features is not None:
+        variables = [(reference.value(kernel), reference.value(bias)) for kernel, bias, _ in layer.local_features.convolutions]
+        features.append(reference.local_features(ACTIVATIONS[episode], variables, 3))
+    if layer.shared_size:
+        features.append(SHARED[episode])
+    return np.concatenate(features, -1)
+
+
+@pytest.mark.parametrize(
+    "variant, variables", [("encoder", 4 + 2 + 2 * 16), ("encoder_decoder", 4 + 2 + 2 * 42), ("separate", 4 + 2 + 2 * 42)]
+)
+def test_a_generator_does_what_every_layer_does(variant, variables):
+    heads = 1 if variant == "separate" else 2
+    check_layer(
+        lambda: _generator(dataclasses.replace(CONFIG, variant=variant, heads=heads)),
+        [ACTIVATIONS, LABELS, SHARED, MASK],
+        build=[ACTIVATIONS.shape],
+        output_shapes=[(2, 5, 7)],
+        variables=variables,
+        without_gradient=("key/bias",),
+    )
+
+
+@pytest.mark.parametrize("source, size", [("convolution", 3), ("passthrough", 8), ("mix", 11)])
+def test_the_logits_generator_does_what_every_layer_does(source, size):
+    layer = check_layer(
+        lambda: WeightGenerator(3, (3, 9), CONFIG, LogitsFeatures(source, 3, name="local_features"), 3, name="generator"),
+        [ACTIVATIONS[:, :, :2, :2], LABELS, SHARED],
+        build=[(None, None, 2, 2, 2)],
+        output_shapes=[(2, 3, max(9, size + 3))],
+        variables=2 + 2 * 16 + (0 if source == "passthrough" else 2),
+        without_gradient=("key/bias",),
+    )
+    assert layer.sample_size == max(4 + 9, 4 + size + 3)
+
+
+@pytest.mark.parametrize("variant", ["encoder", "encoder_decoder", "separate"])
+@pytest.mark.parametrize("local, shared_size", [(True, 3), (True, 0), (False, 3)])
+@pytest.mark.parametrize("attention", ["softmax", "sigmoid"])
+def test_blocks_are_those_of_the_reference(variant, local, shared_size, attention):
+    heads = 1 if variant == "separate" else 2
+    config = dataclasses.replace(CONFIG, variant=variant, heads=heads, attention=attention, activation="gelu")
+    layer = _built(config=config, local=local, shared_size=shared_size)
+    for mask in (None, MASK):
+        blocks = layer(ACTIVATIONS, LABELS, SHARED if shared_size else None, support_mask=mask)
+        for episode in range(2):
+            ignored = None if mask is None else mask[episode]
+            expected = reference.weight_blocks(layer, LABELS[episode], _features(layer, episode), ignored)
+            np.testing.assert_allclose(blocks[episode], expected, rtol=2e-3, atol=2e-3)
+
+
+def test_token_size_of_the_joint_generator_is_the_larger_of_the_two():
+    # Four local and three shared features.
+    assert _built(layout=(5, 7)).sample_size == 4 + max(7, 4 + 3)
+    wide = _built(layout=(5, 20))
+    assert wide.sample_size == wide.weight_size == 4 + 20
+    narrow = _built(layout=(5, 2))
+    assert narrow.sample_size == narrow.weight_size == 4 + 7
+    assert tuple(narrow(ACTIVATIONS, LABELS, SHARED).shape) == (2, 5, 7)
+
+
+def test_token_sizes_of_the_separate_generator_differ():
+    layer = _built(config=dataclasses.replace(CONFIG, variant="separate", heads=1), layout=(5, 20))
+    assert (layer.sample_size, layer.weight_size) == (4 + 7, 4 + 20)
+    assert tuple(layer(ACTIVATIONS, LABELS, SHARED).shape) == (2, 5, 20)
+
+
+@pytest.mark.parametrize("variant", ["encoder", "encoder_decoder", "separate"])
+def test_the_order_of_the_support_set_does_not_matter(variant):
+    layer, order = _built(config=dataclasses.replace(CONFIG, variant=variant, heads=1)), [2, 0, 3, 1]
+    blocks = layer(ACTIVATIONS, LABELS, SHARED, support_mask=MASK)
+    permuted = layer(ACTIVATIONS[:, order], LABELS[:, order], SHARED[:, order], support_mask=MASK[:, order])
+    np.testing.assert_allclose(permuted, blocks, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["encoder", "encoder_decoder", "separate"])
+@pytest.mark.parametrize("attention", ["softmax", "sigmoid"])
+def test_a_masked_sample_reaches_no_weight_token(variant, attention):
+    config = dataclasses.replace(CONFIG, variant=variant, heads=1, attention=attention)
+    layer = _built(config=config)
+    blocks = np.array(layer(ACTIVATIONS, LABELS, SHARED, support_mask=MASK))
+    change = MASK[..., np.newaxis]
+    activations = ACTIVATIONS + 9.0 * change[..., np.newaxis, np.newaxis]
+    labels = np.where(MASK == 1, 0, LABELS).astype(np.int32)
+    shared = (SHARED + 5.0 * change).astype(np.float32)
+    np.testing.assert_allclose(layer(activations, labels, shared, support_mask=MASK), blocks, rtol=1e-5, atol=1e-6)
+    without = layer(ACTIVATIONS[:1, :3], LABELS[:1, :3], SHARED[:1, :3])
+    np.testing.assert_allclose(without, blocks[:1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant, plain_last", [("encoder", True), ("encoder_decoder", False), ("separate", False)])
+def test_only_the_encoder_variant_drops_its_last_activation(variant, plain_last):
+    config = dataclasses.replace(CONFIG, variant=variant, heads=1, activation="gelu", skip_last_nonlinearity=True)
+    layer = _built(config=config)
+    assert [encoder.activation for encoder in layer.encoder] == ["gelu", "none" if plain_last else "gelu"]
+    assert {decoder.activation for decoder in layer.decoder} <= {"relu"}
+    blocks = layer(ACTIVATIONS, LABELS, SHARED)
+    expected = reference.weight_blocks(layer, LABELS[0], _features(layer, 0))
+    np.testing.assert_allclose(blocks[0], expected, rtol=2e-3, atol=2e-3)
+
+
+def test_an_inner_size_of_zero_leaves_attention_alone():
+    layer = _built(config=dataclasses.replace(CONFIG, inner_size=0.0))
+    assert len(layer.weights) == 4 + 2 + 2 * 10
+    blocks = layer(ACTIVATIONS, LABELS, SHARED)
+    np.testing.assert_allclose(
+        blocks[0], reference.weight_blocks(layer, LABELS[0], _features(layer, 0)), rtol=2e-3, atol=2e-3
+    )
+
+
+def test_every_episode_of_a_task_batch_is_read_by_itself():
+    layer = _built()
+    blocks = np.array(layer(ACTIVATIONS, LABELS, SHARED))
+    alone = np.array(layer(ACTIVATIONS[1:], LABELS[1:], SHARED[1:]))
+    np.testing.assert_allclose(alone[0], blocks[1], rtol=1e-4, atol=1e-5)
