@@ -66,7 +66,10 @@ def normalise(images: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.nda
 
 
 def local_features(
-    activations: np.ndarray, variables: Sequence[Tuple[np.ndarray, np.ndarray]], kernel_size: int, nonlinear: bool = False
+    activations: np.ndarray,
+    variables: Sequence[Tuple[np.ndarray, np.ndarray]],
+    kernel_size: int,
+    nonlinear: bool = False,
 ) -> np.ndarray:
     """A local extractor that would have `len(variables)` convolutions on a large input: (S, H, W, C) -> (S, F)."""
     side = activations.shape[1]
@@ -131,9 +134,9 @@ def attention_weights(
         part = slice(head * size, (head + 1) * size)
         for i, query in enumerate(dense(layer.query, queries)[:, part]):
             for j, key in enumerate(dense(layer.key, keys)[:, part]):
-                logit = query @ key / math.sqrt(size)
+                power = math.exp(query @ key / math.sqrt(size))
                 if kept[j]:
-                    weights[head, i, j] = math.exp(logit) if layer.activation == "softmax" else 1 / (1 + math.exp(-logit))
+                    weights[head, i, j] = power if layer.activation == "softmax" else power / (1.0 + power)
     return weights / weights.sum(-1, keepdims=True) if layer.activation == "softmax" else weights
 
 

@@ -27,8 +27,12 @@ def test_the_papers_cnn_halves_the_map_four_times(side, sides):
 
 @pytest.mark.parametrize(
     "name, stride, side, sides",
-    [("3-layer", 2, 28, [13, 6, 2]), ("3-layer", 1, 28, [26, 24, 22]), ("4-layer", 1, 28, [26, 24, 22, 20]),
-     ("4-layer", 2, 84, [41, 20, 9, 4])],
+    [
+        ("3-layer", 2, 28, [13, 6, 2]),
+        ("3-layer", 1, 28, [26, 24, 22]),
+        ("4-layer", 1, 28, [26, 24, 22, 20]),
+        ("4-layer", 2, 84, [41, 20, 9, 4]),
+    ],
 )
 def test_the_other_cnns_use_valid_strided_convolutions_and_a_spatial_average(name, stride, side, sides):
     architecture = build_architecture(CnnConfig(architecture=name, stride=stride, channels=4), (side, side, 1))
@@ -46,7 +50,14 @@ def test_each_layer_reads_what_the_one_before_wrote():
 
 @pytest.mark.parametrize(
     "trained, generated",
-    [(0, [1, 1, 1, 1]), (1, [0, 1, 1, 1]), (4, [0, 0, 0, 0]), (-1, [1, 1, 1, 0]), (-3, [1, 0, 0, 0]), (-4, [0, 0, 0, 0])],
+    [
+        (0, [1, 1, 1, 1]),
+        (1, [0, 1, 1, 1]),
+        (4, [0, 0, 0, 0]),
+        (-1, [1, 1, 1, 0]),
+        (-3, [1, 0, 0, 0]),
+        (-4, [0, 0, 0, 0]),
+    ],
 )
 def test_the_first_or_the_last_layers_can_be_trained(trained, generated):
     architecture = build_architecture(CnnConfig(trained_layers=trained), (28, 28, 1))
@@ -58,7 +69,8 @@ def test_strides_of_the_papers_cnn_round_up_as_same_padding_does():
 
 
 @pytest.mark.parametrize(
-    "config, side, layer", [(CnnConfig(), 15, 4), (CnnConfig(architecture="3-layer", stride=2), 14, 3), (CnnConfig(), 1, 1)]
+    "config, side, layer",
+    [(CnnConfig(), 15, 4), (CnnConfig(architecture="3-layer", stride=2), 14, 3), (CnnConfig(), 1, 1)],
 )
 def test_images_that_vanish_on_the_way_are_refused(config, side, layer):
     with pytest.raises(UserError, match=f"{side} pixels are too small.*layer {layer} "):

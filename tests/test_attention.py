@@ -18,8 +18,8 @@ def _attention(heads=2, query_key=4, value=6, output=8, activation="softmax"):
     return randomise(layer)
 
 
-@pytest.mark.parametrize("activation, silent", [("softmax", ("key/bias",)), ("sigmoid", ())])
-def test_attention_does_what_every_layer_does(activation, silent):
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_attention_does_what_every_layer_does(activation):
     # The bias of the keys adds the same to all logits of a query, which softmax does not see.
     check_layer(
         lambda: MultiHeadAttention(2, 4, 6, 8, activation, name="attention"),
@@ -27,7 +27,7 @@ def test_attention_does_what_every_layer_does(activation, silent):
         build=[QUERIES.shape, KEYS.shape],
         output_shapes=[(2, 3, 8)],
         variables=8,
-        without_gradient=silent,
+        without_gradient=lambda layer: [layer.key.bias] if activation == "softmax" else [],
     )
 
 

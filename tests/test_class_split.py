@@ -49,3 +49,11 @@ def test_too_few_classes_for_three_splits_are_refused_with_the_way_out():
 
 def test_one_class_is_enough_for_one_split():
     assert sizes(split_classes(1, (0, 0, 1), 0, 'toy')) == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    'num_classes, expected',
+    [(50, [35, 5, 10]), (20, [10, 5, 5]), (15, [5, 5, 5]), (14, [9, 0, 5]), (10, [5, 0, 5]), (9, [5, 0, 4])],
+)
+def test_small_sets_leave_every_split_the_classes_of_an_episode(num_classes, expected):
+    assert sizes(split_classes(num_classes, (0.7, 0.1, 0.2), 0, 'toy', least=5)) == expected

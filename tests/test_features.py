@@ -1,5 +1,7 @@
 """Feature extractors: a sample becomes the vector that the description says, on inputs of any size."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -168,3 +170,19 @@ def test_without_batch_norm_every_sample_stands_alone():
     randomise(layer)
     episode = _images(1, 5, 8, 8, 1)
     np.testing.assert_allclose(layer(episode[:, 2:3])[0, 0], layer(episode)[0, 2], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "initializer, deviation",
+    [("glorot_uniform", math.sqrt(2 / (9 * 8 + 9 * 16))), ("he_normal", math.sqrt(2 / (9 * 8)))],
+)
+def test_kernels_begin_as_the_initialiser_says_in_every_extractor(initializer, deviation):
+    layers = {
+        "local": LocalFeatures(16, 1, initializer=initializer, name="local"),
+        "logits": LogitsFeatures("mix", 16, initializer=initializer, name="logits"),
+        "shared": SharedFeatures(16, 2, initializer=initializer, name="shared"),
+    }
+    for name, layer in layers.items():
+        layer.build((None, None, 9, 9, 8) if name == "shared" else (None, 9, 9, 8))
+        kernel = reference.value((layer.convolution if name == "logits" else layer).convolutions[0][0])
+        assert abs(kernel.std() - deviation) < 0.1 * deviation, name

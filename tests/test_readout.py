@@ -43,7 +43,7 @@ def test_output_allocation_stacks_one_block_per_output_channel(bias, batch_norm,
                 assert readout.gamma[episode, channel] == entries.pop(0)
                 assert readout.beta[episode, channel] == entries.pop(0)
             assert len(entries) == extra
-    assert (readout.bias is not None, readout.gamma is not None, readout.beta is not None) == (bias, batch_norm, batch_norm)
+    assert [tensor is not None for tensor in readout] == [True, bias, batch_norm, batch_norm]
 
 
 @pytest.mark.parametrize("extra", [0, 7])

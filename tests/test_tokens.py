@@ -69,7 +69,8 @@ def test_a_label_teaches_its_own_embedding_only():
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(layer(np.array([[1, -1]], np.int32), FEATURES[:1, :2], token_size=11))
     gradient = tape.gradient(total, variable if isinstance(variable, tf.Variable) else variable.value)
-    np.testing.assert_array_equal(tf.convert_to_tensor(gradient), np.array([[0.0], [1.0], [0.0], [1.0]]) * np.ones((4, 6)))
+    expected = np.array([[0.0], [1.0], [0.0], [1.0]]) * np.ones((4, 6))
+    np.testing.assert_array_equal(tf.convert_to_tensor(gradient), expected)
 
 
 def test_a_weight_token_is_its_embedding_and_zeros():

@@ -9,11 +9,13 @@ from hypertransformer_tf.errors import UserError
 
 
 def split_classes(
-    num_classes: int, fractions: tuple[float, float, float], seed: int, where: str
+    num_classes: int, fractions: tuple[float, float, float], seed: int, where: str, least: int = 1
 ) -> dict[str, np.ndarray]:
     """Shuffles the classes and cuts them into three.
 
-    A split with a fraction above 0 gets at least one class. Python's own generator does the shuffling:
+    A split with a fraction above 0 gets at least `least` classes, at the cost of larger ones, so that a small set can
+    still be trained and measured on; where the classes do not suffice for all three, validation goes without, because
+    training can do without it. Python's own generator does the shuffling:
     its sequence is the same on every version, and it is what the published Omniglot split uses.
 
     Args:
@@ -21,6 +23,7 @@ def split_classes(
       fractions: shares of train, validation and test; they add up to 1.
       seed: which shuffle.
       where: the source, for the message.
+      least: classes that an episode needs.
 
     Returns:
       split name -> int64 class indices; every class is in exactly one split.
@@ -36,7 +39,7 @@ def split_classes(
         )
     order = list(range(num_classes))
     random.Random(seed).shuffle(order)
-    return cut(order, _split_counts(num_classes, fractions))
+    return cut(order, _with_least(_split_counts(num_classes, fractions), least))
 
 
 def cut(order: list[int], counts: list[int]) -> dict[str, np.ndarray]:
@@ -56,4 +59,18 @@ def _split_counts(num_classes: int, fractions: tuple[float, float, float]) -> li
         movable = [i for i, f in enumerate(fractions) if f > 0 and counts[i] + step >= 1]
         best = max(movable, key=lambda i: step * (num_classes * fractions[i] - counts[i]))
         counts[best] += step
+    return counts
+
+
+def _with_least(counts: list[int], least: int) -> list[int]:
+    """Moves classes between splits so that each that has any has `least`, as far as there are enough."""
+    if sum(counts) < least * sum(count > 0 for count in counts) and counts[0] and counts[2]:
+        counts = [counts[0] + counts[1], 0, counts[2]]
+    for poor in range(len(counts)):
+        while 0 < counts[poor] < least:
+            rich = max(range(len(counts)), key=lambda split: counts[split])
+            if counts[rich] <= least:
+                break
+            counts[rich] -= 1
+            counts[poor] += 1
     return counts

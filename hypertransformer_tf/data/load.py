@@ -21,8 +21,12 @@ _READERS = {
 }
 
 
-def load_images(config: DataConfig) -> ImagesByClass:
+def load_images(config: DataConfig, n_way: int = 1) -> ImagesByClass:
     """Loads the data set that `config.source` names and splits its classes.
+
+    Args:
+      config: which set, and how it is to be read.
+      n_way: classes of an episode: a random split leaves each of its parts as many, where there are enough.
 
     Returns:
       (N, image_size, image_size, channels) uint8 images with 'train', 'validation' and 'test' classes: the
@@ -35,5 +39,5 @@ def load_images(config: DataConfig) -> ImagesByClass:
     images = _READERS[kind](config)
     if images.splits:
         return images
-    splits = split_classes(images.num_classes, config.split_fractions, config.split_seed, config.source)
+    splits = split_classes(images.num_classes, config.split_fractions, config.split_seed, config.source, n_way)
     return dataclasses.replace(images, splits=splits)

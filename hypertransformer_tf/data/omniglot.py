@@ -6,27 +6,31 @@ Read from TFDS `omniglot:3.0.0`. The classes are split as the authors of the pap
 import dataclasses
 import random
 
+import numpy as np
+
 from hypertransformer_tf.data.class_split import cut
 from hypertransformer_tf.data.config import DataConfig
+from hypertransformer_tf.data.decoding import decode_image
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.data.tfds_source import load_prepared
 from hypertransformer_tf.errors import UserError
 
 NUM_CLASSES = 1623
 TFDS_NAME = 'omniglot:3.0.0'
+_ORIGINAL_SIZE = 105  # pixels
 _SPLIT_SEED = 2022
 _SPLIT_COUNTS = [1150, 50, 423]  # meta-train, -validation, -test
 
 
 def load_omniglot(config: DataConfig) -> ImagesByClass:
-    """All 32,460 images: white paper 255, black strokes 0, 105 pixels averaged down to `config.image_size`.
+    """All 32,460 images: white paper 255, black strokes 0, 105 pixels brought to `config.image_size`.
 
     Class c is TFDS label c. The split is fixed; `split_fractions` and `split_seed` are not used.
 
     Raises:
       UserError: the data is not there, or not all of it.
     """
-    images = load_prepared(TFDS_NAME, config, splits=('train', 'test'))
+    images = load_prepared(TFDS_NAME, config, splits=('train', 'test'), decode=_decode_as_the_authors)
     if images.num_classes != NUM_CLASSES:
         raise UserError(
             f'{TFDS_NAME} in {config.tfds_directory()} holds {images.num_classes} classes instead of '
@@ -35,3 +39,22 @@ def load_omniglot(config: DataConfig) -> ImagesByClass:
     order = list(range(NUM_CLASSES))
     random.Random(_SPLIT_SEED).shuffle(order)
     return dataclasses.replace(images, name='omniglot', splits=cut(order, _SPLIT_COUNTS))
+
+
+def _decode_as_the_authors(encoded: bytes, where: str, image_size: int, channels: int) -> np.ndarray:
+    """Resizes as TensorFlow 1 did: bilinear between the four nearest pixels, corner on corner, no antialiasing.
+
+    Strokes stay black instead of turning grey, and the model learns from these images sooner than from averaged ones.
+    """
+    original = decode_image(encoded, where, _ORIGINAL_SIZE, channels).astype(np.float32)
+    rows = _between_rows(original, image_size)
+    resized = np.swapaxes(_between_rows(np.swapaxes(rows, 0, 1), image_size), 0, 1)
+    return np.round(resized).astype(np.uint8)
+
+
+def _between_rows(image: np.ndarray, count: int) -> np.ndarray:
+    positions = np.arange(count) * (len(image) / count)
+    above = positions.astype(np.int64)
+    below = np.minimum(above + 1, len(image) - 1)
+    share = (positions - above).astype(np.float32)[:, np.newaxis, np.newaxis]
+    return image[above] * (1 - share) + image[below] * share

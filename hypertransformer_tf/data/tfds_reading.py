@@ -1,6 +1,6 @@
 """From a prepared TFDS set to images grouped by class."""
 
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.data.images_by_class import offsets_of
 from hypertransformer_tf.errors import UserError
 
+Decode = Callable[[bytes, str, int, int], np.ndarray]
 _BATCH = 256  # examples fetched together
 
 
@@ -20,6 +21,7 @@ def read_builder(
     image_size: int,
     channels: int,
     allocate: Allocate,
+    decode: Decode = decode_image,
 ) -> ImagesByClass:
     """Decodes a set in two passes: labels first, so that each image goes straight to its place.
 
@@ -32,6 +34,7 @@ def read_builder(
       image_size: height and width of the images.
       channels: 1 or 3.
       allocate: where to put the images.
+      decode: makes an image of that size and channels out of an encoded one.
 
     Raises:
       UserError: the set has no image and label for each example, or its files are damaged.
@@ -52,7 +55,7 @@ def read_builder(
         for split in kept:
             for number, (label, encoded) in enumerate(_examples(builder, split, image_key, label_key)):
                 if label >= 0:
-                    images[next_place[label]] = decode_image(
+                    images[next_place[label]] = decode(
                         encoded, f'Example {number} of split {split} of {where}', image_size, channels
                     )
                     next_place[label] += 1

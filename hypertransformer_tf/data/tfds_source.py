@@ -19,8 +19,9 @@ from hypertransformer_tf.data.cache import describe_files
 from hypertransformer_tf.data.cache import load_or_build
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.data.config import parse_source
+from hypertransformer_tf.data.decoding import decode_image
 from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.tfds_reading import read_builder
+from hypertransformer_tf.data.tfds_reading import Decode, read_builder
 from hypertransformer_tf.errors import UserError
 
 _NETWORK_PROBE = 'https://storage.googleapis.com'
@@ -39,13 +40,16 @@ def load_tfds(config: DataConfig) -> ImagesByClass:
     return load_prepared(parse_source(config.source)[1], config, splits=None)
 
 
-def load_prepared(name: str, config: DataConfig, splits: Optional[tuple[str, ...]]) -> ImagesByClass:
+def load_prepared(
+    name: str, config: DataConfig, splits: Optional[tuple[str, ...]], decode: Decode = decode_image
+) -> ImagesByClass:
     """Reads a TFDS set that lies prepared in `config.tfds_directory()`; downloads it where that is possible.
 
     Args:
       name: as TFDS spells it, such as 'cifar100' or 'omniglot:3.0.0'.
       config: where it lies, and the wanted size and channels.
       splits: TFDS splits to join; None means all that add something.
+      decode: makes an image of the wanted size and channels out of an encoded one.
     """
     data_dir = config.tfds_directory()
     if not _prepared_files(data_dir, name):
@@ -58,13 +62,14 @@ def load_prepared(name: str, config: DataConfig, splits: Optional[tuple[str, ...
             if not _is_prepared(builder):
                 _download(builder, name, data_dir)
             return read_builder(
-                builder, f'TFDS set {name} in {data_dir}', splits, config.image_size, config.channels, allocate
+                builder, f'TFDS set {name} in {data_dir}', splits, config.image_size, config.channels, allocate, decode
             )
 
     depends_on = {
         'source': 'tfds',
         'name': name,
         'splits': splits,
+        'decode': decode.__name__,
         'image_size': config.image_size,
         'channels': config.channels,
         'files': describe_files(_prepared_files(data_dir, name)),

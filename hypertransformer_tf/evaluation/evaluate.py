@@ -66,7 +66,7 @@ def evaluate(
       UserError: the directory is no run or has no checkpoint yet, or the split has too few classes.
     """
     experiment = _experiment_of(run_dir, data_dir)
-    images = load_images(experiment.data)
+    images = load_images(experiment.data, experiment.episodes.n_way)
     sampler = experiment.evaluation_sampler(images, split)
     folder = pathlib.Path(run_dir) / "checkpoints"
     checkpoint = load_best(folder) or load_latest(folder)

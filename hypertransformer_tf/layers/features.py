@@ -20,13 +20,16 @@ class LocalFeatures(keras.layers.Layer):
       layers: number of convolutions.
       kernel_size: their side.
       nonlinear: read out after the ReLU instead of before it.
+      initializer: Keras' name of the kernels' initialiser.
 
     Call: (B, H, W, C) float32 -> (B, output_size).
     """
 
-    def __init__(self, features: int, layers: int, kernel_size: int = 3, nonlinear: bool = False, **kwargs: Any):
+    def __init__(self, features: int, layers: int, kernel_size: int = 3, nonlinear: bool = False,
+        initializer: str = "glorot_uniform", **kwargs: Any):
         super().__init__(**kwargs)
         self.features, self.layers, self.kernel_size, self.nonlinear = features, layers, kernel_size, nonlinear
+        self.initializer = initializer
         self.convolutions: List[Tuple[tf.Variable, tf.Variable, int]] = []
 
     def build(self, input_shape):
@@ -39,7 +42,7 @@ class LocalFeatures(keras.layers.Layer):
             kernel = self.add_weight(
                 name=f"convolution_{index}_kernel",
                 shape=(kernel_size, kernel_size, channels, self.features),
-                initializer="glorot_uniform",
+                initializer=self.initializer,
             )
             bias = self.add_weight(name=f"convolution_{index}_bias", shape=(self.features,), initializer="zeros")
             self.convolutions.append((kernel, bias, stride))
@@ -62,7 +65,8 @@ class LocalFeatures(keras.layers.Layer):
     def get_config(self):
         config = super().get_config()
         config.update(
-            features=self.features, layers=self.layers, kernel_size=self.kernel_size, nonlinear=self.nonlinear
+            features=self.features, layers=self.layers, kernel_size=self.kernel_size, nonlinear=self.nonlinear,
+            initializer=self.initializer,
         )
         return config
 
@@ -74,17 +78,21 @@ class LogitsFeatures(keras.layers.Layer):
       source: `convolution` (a one-layer `LocalFeatures`), `passthrough` (the map, flattened) or `mix` (the map, then
         the convolution's features).
       features: filters of the convolution.
-      nonlinear: as in `LocalFeatures`.
+      nonlinear, initializer: as in `LocalFeatures`.
 
     Call: (B, H, W, C) float32 -> (B, output_size).
     """
 
-    def __init__(self, source: str, features: int, nonlinear: bool = False, **kwargs: Any):
+    def __init__(
+        self, source: str, features: int, nonlinear: bool = False, initializer: str = "glorot_uniform", **kwargs: Any
+    ):
         super().__init__(**kwargs)
-        self.source, self.features, self.nonlinear = source, features, nonlinear
+        self.source, self.features, self.nonlinear, self.initializer = source, features, nonlinear, initializer
         self.convolution: Optional[LocalFeatures] = None
         if source != "passthrough" and features > 0:
-            self.convolution = LocalFeatures(features, layers=1, nonlinear=nonlinear, name="local")
+            self.convolution = LocalFeatures(
+                features, layers=1, nonlinear=nonlinear, initializer=initializer, name="local"
+            )
         self._flat_size = 0
 
     def build(self, input_shape):
@@ -107,7 +115,9 @@ class LogitsFeatures(keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        config.update(source=self.source, features=self.features, nonlinear=self.nonlinear)
+        config.update(
+            source=self.source, features=self.features, nonlinear=self.nonlinear, initializer=self.initializer
+        )
         return config
 
 
@@ -122,12 +132,15 @@ class SharedFeatures(keras.layers.Layer):
       layers: number of convolutions.
       padding: `same` or `valid`.
       batch_norm: normalise after each ReLU.
+      initializer: Keras' name of the kernels' initialiser.
 
     Call: (T, S, H, W, C) float32 -> (T, S, features).
     """
 
-    def __init__(self, features: int, layers: int, padding: str = "same", batch_norm: bool = False, **kwargs: Any):
+    def __init__(self, features: int, layers: int, padding: str = "same", batch_norm: bool = False,
+        initializer: str = "glorot_uniform", **kwargs: Any):
         super().__init__(**kwargs)
+        self.initializer = initializer
         self.features, self.layers, self.padding, self.batch_norm = features, layers, padding, batch_norm
         self.convolutions: List[Tuple[tf.Variable, tf.Variable, int]] = []
         self.norms: List[Tuple[tf.Variable, tf.Variable]] = []
@@ -138,7 +151,7 @@ class SharedFeatures(keras.layers.Layer):
             kernel = self.add_weight(
                 name=f"convolution_{index}_kernel",
                 shape=(3, 3, channels, self.features),
-                initializer="glorot_uniform",
+                initializer=self.initializer,
             )
             bias = self.add_weight(name=f"convolution_{index}_bias", shape=(self.features,), initializer="zeros")
             self.convolutions.append((kernel, bias, 2 if index < self.layers else 1))
@@ -166,5 +179,11 @@ class SharedFeatures(keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        config.update(features=self.features, layers=self.layers, padding=self.padding, batch_norm=self.batch_norm)
+        config.update(
+            features=self.features,
+            layers=self.layers,
+            padding=self.padding,
+            batch_norm=self.batch_norm,
+            initializer=self.initializer,
+        )
         return config

@@ -142,6 +142,11 @@ class EncoderLayer(_Block):
         self.self_attention = self._attention_layer("self_attention")
         self.self_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="self_attention_norm")
 
+    @property
+    def last_attention_norm(self) -> keras.layers.LayerNormalization:
+        """The norm after the last attention."""
+        return self.self_attention_norm
+
     def build(self, input_shape):
         self.self_attention.build(input_shape)
         self.self_attention_norm.build(input_shape)
@@ -171,6 +176,11 @@ class DecoderLayer(_Block):
         self.self_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="self_attention_norm")
         self.cross_attention = self._attention_layer("cross_attention")
         self.cross_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="cross_attention_norm")
+
+    @property
+    def last_attention_norm(self) -> keras.layers.LayerNormalization:
+        """The norm after the last attention."""
+        return self.cross_attention_norm
 
     def build(self, token_shape, encoded_shape=None):
         self.self_attention.build(token_shape)

@@ -26,6 +26,7 @@ class WeightGenerator(keras.layers.Layer):
       local_features: layer that makes a vector of each sample's activations, or None.
       shared_size: size of the shared features; 0 without them.
       local_dropout: rate of dropout on the local features, while training.
+      tokens_are_classes: weight token i stands for class i, as in a logits layer.
 
     Call:
       activations (T, S, H, W, C) float32; labels (T, S) int32, -1 = no label; shared_features (T, S, shared_size)
@@ -41,12 +42,14 @@ class WeightGenerator(keras.layers.Layer):
         local_features: Optional[Features] = None,
         shared_size: int = 0,
         local_dropout: float = 0.0,
+        tokens_are_classes: bool = False,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.n_way, self.layout = n_way, BlockLayout(*layout)
         self.config = config if isinstance(config, TransformerConfig) else TransformerConfig(**config)
         self.local_features, self.shared_size, self.local_dropout = local_features, shared_size, local_dropout
+        self.tokens_are_classes = tokens_are_classes
         self.sample_tokens = SampleTokens(n_way, self.config.embedding_dim, name="sample_tokens")
         self.weight_tokens = WeightTokens(self.layout.tokens, self.config.embedding_dim, name="weight_tokens")
         self.encoder: List[EncoderLayer] = []
@@ -66,7 +69,18 @@ class WeightGenerator(keras.layers.Layer):
         self._build_encoder()
         if self.config.variant != "encoder":
             self._build_decoder()
+        self._set_initial_values()
         self.built = True
+
+    def _set_initial_values(self) -> None:
+        """Starts from what `output_scale` and `match_labels` ask for; see `TransformerConfig`."""
+        last = (self.decoder or self.encoder)[-1]
+        norm = last.feed_forward_norm if last.feed_forward is not None else last.last_attention_norm
+        norm.gamma.assign(self.config.output_scale * tf.ones_like(norm.gamma))
+        if self.config.match_labels and self.tokens_are_classes:
+            self.weight_tokens.weight_embeddings.assign(self.sample_tokens.label_embeddings[: self.n_way])
+            for layer in self.encoder:
+                layer.self_attention.key.kernel.assign(layer.self_attention.query.kernel)
 
     def _build_encoder(self) -> None:
         config, sizes = self.config, self._sizes(self.sample_size)
@@ -154,6 +168,7 @@ class WeightGenerator(keras.layers.Layer):
             local_features=None if features is None else keras.layers.serialize(features),
             shared_size=self.shared_size,
             local_dropout=self.local_dropout,
+            tokens_are_classes=self.tokens_are_classes,
         )
         return config
 

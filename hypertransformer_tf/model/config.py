@@ -96,8 +96,10 @@ class FeaturesConfig:
       shared_layers: convolutions of the shared extractor: 0 (none), 2, 3 or 4.
       shared_dim: its filters.
       shared_padding: `same` or `valid`.
-      shared_batch_norm: normalise after each ReLU, with the moving statistics stored in the model.
+      shared_batch_norm: normalise after each ReLU, with the moments of the support set that goes through.
       shared_dropout: rate of dropout on shared features, while training.
+      initializer: of all extractors' kernels: `glorot_uniform` (the authors') or `he_normal`, under which features are
+        not drowned by the embeddings beside them when training begins.
     """
 
     local_layers: int = 2
@@ -110,8 +112,10 @@ class FeaturesConfig:
     shared_padding: str = "same"
     shared_batch_norm: bool = False
     shared_dropout: float = 0.0
+    initializer: str = "glorot_uniform"
 
     def __post_init__(self):
+        _one_of("features.initializer", self.initializer, ("glorot_uniform", "he_normal"))
         _at_least("features.local_layers", self.local_layers, 1)
         if self.local_dim is not None:
             _at_least("features.local_dim", self.local_dim, 0)
@@ -149,6 +153,11 @@ class TransformerConfig:
       activation: of the feed-forward network: `relu`, `gelu` or `leaky_relu` (slope 0.1).
       skip_last_nonlinearity: no activation in the last encoder layer of the `encoder` variant.
       dropout: rate of dropout on the output of attention and feed-forward network, while training.
+      output_scale: initial gamma of the last layer norm, and so the size of the weights that are written when training
+        begins: 1 is the authors'; smaller weights change faster.
+      match_labels: the logits' weight tokens begin with the embeddings of their classes, and keys equal to queries, so
+        that each attends to the samples of its class from the first step (the construction of the paper's Section
+        3.2); otherwise this has to be found by chance.
     """
 
     variant: str = "encoder"
@@ -162,6 +171,8 @@ class TransformerConfig:
     activation: str = "relu"
     skip_last_nonlinearity: bool = False
     dropout: float = 0.0
+    output_scale: float = 1.0
+    match_labels: bool = False
 
     def __post_init__(self):
         _one_of("transformer.variant", self.variant, ("encoder", "encoder_decoder", "separate"))
@@ -176,6 +187,11 @@ class TransformerConfig:
         _one_of("transformer.activation", self.activation, ("relu", "gelu", "leaky_relu"))
         _switch("transformer.skip_last_nonlinearity", self.skip_last_nonlinearity)
         _rate("transformer.dropout", self.dropout)
+        if isinstance(self.output_scale, bool) or not isinstance(self.output_scale, (int, float)) or self.output_scale <= 0:
+            raise UserError(f"transformer.output_scale = {self.output_scale!r} is not right: use a number above 0.")
+        _switch("transformer.match_labels", self.match_labels)
+        if self.match_labels and self.variant != "encoder":
+            raise UserError("transformer.match_labels = True needs transformer.variant = 'encoder'.")
 
 
 @gin.configurable("generator")

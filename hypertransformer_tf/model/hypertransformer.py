@@ -198,10 +198,11 @@ class HyperTransformer(keras.Model):
             features.shared_layers,
             features.shared_padding,
             features.shared_batch_norm,
+            features.initializer,
             name="shared_features",
         )
 
-    def _make_generator(self, name: str, layout, local_features) -> WeightGenerator:
+    def _make_generator(self, name: str, layout, local_features, tokens_are_classes: bool = False) -> WeightGenerator:
         features = self.config.features
         return WeightGenerator(
             self.n_way,
@@ -210,6 +211,7 @@ class HyperTransformer(keras.Model):
             local_features,
             shared_size=features.shared_dim if features.shared_layers else 0,
             local_dropout=features.local_dropout,
+            tokens_are_classes=tokens_are_classes,
             name=name,
         )
 
@@ -218,7 +220,9 @@ class HyperTransformer(keras.Model):
         size = max(spec.kernel_shape[2:]) if config.local_dim is None else config.local_dim
         local = None
         if size > 0:
-            local = LocalFeatures(size, config.local_layers, spec.kernel_size, name="local_features")
+            local = LocalFeatures(
+                size, config.local_layers, spec.kernel_size, initializer=config.initializer, name="local_features"
+            )
         layout = convolution_layout(spec, self.config.generator)
         return self._make_generator(f"layer_{spec.index}_generator", layout, local)
 
@@ -232,8 +236,8 @@ class HyperTransformer(keras.Model):
         size = spec.input_shape[-1] if config.local_dim is None else config.local_dim
         local = None
         if size > 0 or source != "convolution":
-            local = LogitsFeatures(source, size, config.nonlinear, name="local_features")
-        return self._make_generator(name, logits_layout(self.n_way, spec.input_size), local)
+            local = LogitsFeatures(source, size, config.nonlinear, config.initializer, name="local_features")
+        return self._make_generator(name, logits_layout(self.n_way, spec.input_size), local, tokens_are_classes=True)
 
     def _make_trained_convolutions(self, prefix: str) -> List[TrainedConvolution]:
         generator = self.config.generator

@@ -1,0 +1,129 @@
+"""The authors' settings: each of them arrives where it belongs, and their defaults are theirs."""
+
+import pytest
+
+from hypertransformer_tf.compat.authors_checkpoint import model_from_settings
+from hypertransformer_tf.compat.authors_settings import model_config
+from hypertransformer_tf.errors import UserError
+
+
+@pytest.mark.parametrize(
+    "name, value, part, setting, expected",
+    [
+        ("cnn_model_name", "maxpool-4-layer", "cnn", "architecture", "maxpool-4-layer"),
+        ("cnn_model_name", "4-layer", "cnn", "architecture", "4-layer"),
+        ("default_num_channels", 48, "cnn", "channels", 48),
+        ("kernel_size", 9, "cnn", "kernel_size", 9),
+        ("stride", 4, "cnn", "stride", 4),
+        ("cnn_activation", "lrelu", "cnn", "activation", "leaky_relu"),
+        ("cnn_dropout_rate", 0.3, "cnn", "dropout", 0.3),
+        ("number_of_trained_cnn_layers", -2, "cnn", "trained_layers", -2),
+        ("separate_bn_vars", True, "cnn", "separate_query_variables", True),
+        ("train_heads", True, "cnn", "warmup_heads", "trained"),
+        ("feature_layers", 3, "features", "local_layers", 3),
+        ("num_features", None, "features", "local_dim", None),
+        ("num_features", 12, "features", "local_dim", 12),
+        ("nonlinear_feature", True, "features", "nonlinear", True),
+        ("logits_feature_extractor", "", "features", "logits", "convolution"),
+        ("logits_feature_extractor", "passthrough", "features", "logits", "passthrough"),
+        ("logits_feature_extractor", "mix", "features", "logits", "mix"),
+        ("fe_dropout", 0.2, "features", "local_dropout", 0.2),
+        ("shared_feature_extractor", "2-layer", "features", "shared_layers", 2),
+        ("shared_feature_extractor", "3-layer-bn", "features", "shared_layers", 3),
+        ("shared_feature_extractor", "3-layer-bn", "features", "shared_batch_norm", True),
+        ("shared_feature_extractor", "4-layer", "features", "shared_batch_norm", False),
+        ("shared_feature_extractor", "none", "features", "shared_layers", 0),
+        ("shared_feature_extractor_padding", "same", "features", "shared_padding", "same"),
+        ("shared_features_dim", 16, "features", "shared_dim", 16),
+        ("shared_fe_dropout", 0.1, "features", "shared_dropout", 0.1),
+        ("generator", "separate", "transformer", "variant", "separate"),
+        ("use_decoder", True, "transformer", "variant", "encoder_decoder"),
+        ("use_decoder", False, "transformer", "variant", "encoder"),
+        ("num_layers", 5, "transformer", "layers", 5),
+        ("heads", 8, "transformer", "heads", 8),
+        ("embedding_dim", 16, "transformer", "embedding_dim", 16),
+        ("query_key_dim_frac", 0.5, "transformer", "query_key_size", 0.5),
+        ("value_dim_frac", 64.0, "transformer", "value_size", 64.0),
+        ("internal_dim_frac", 0.0, "transformer", "inner_size", 0.0),
+        ("transformer_activation", "sigmoid", "transformer", "attention", "sigmoid"),
+        ("transformer_nonlinearity", "gelu", "transformer", "activation", "gelu"),
+        ("transformer_nonlinearity", "lrelu", "transformer", "activation", "leaky_relu"),
+        ("skip_last_nonlinearity", True, "transformer", "skip_last_nonlinearity", True),
+        ("dropout_rate", 0.1, "transformer", "dropout", 0.1),
+        ("weight_allocation", "output_channel", "generator", "allocation", "output"),
+        ("weight_allocation", "spatial", "generator", "allocation", "spatial"),
+        ("add_trainable_weights", True, "generator", "add_trained_weights", True),
+    ],
+)
+def test_each_setting_arrives_where_it_belongs(name, value, part, setting, expected):
+    config = model_config({name: value, "num_features": value if name == "num_features" else 8})
+    assert getattr(getattr(config, part), setting) == expected
+
+
+def test_generated_bias_and_batch_norm_arrive():
+    config = model_config({"weight_allocation": "output_channel", "generate_bias": True, "generate_bn": True})
+    assert (config.generator.bias, config.generator.batch_norm) == (True, True)
+
+
+def test_the_separate_generator_has_its_own_decoder_whatever_use_decoder_says():
+    assert model_config({"generator": "separate", "use_decoder": True}).transformer.variant == "separate"
+
+
+def test_settings_of_data_and_training_change_nothing():
+    others = {
+        "image_size": 84,
+        "l2_reg_weight": 1e-4,
+        "max_prob_remove_labeled": 0.5,
+        "num_cnn_samples": 100,
+        "num_labels": 5,
+        "num_transformer_samples": 20,
+        "shared_head_weight": 0.1,
+        "var_reg_weight": 1.0,
+    }
+    assert model_config(others) == model_config({})
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("cnn_activation", "tanh"),
+        ("cnn_model_name", "resnet"),
+        ("generator", "both"),
+        ("logits_feature_extractor", "all"),
+        ("number_of_trained_cnn_layers", 5),
+        ("shared_feature_extractor", "5-layer"),
+        ("shared_feature_extractor_padding", "full"),
+        ("transformer_activation", "softplus"),
+        ("transformer_nonlinearity", "swish"),
+        ("weight_allocation", "input"),
+    ],
+)
+def test_values_that_their_program_does_not_know_are_refused(name, value):
+    with pytest.raises(UserError) as caught:
+        model_config({name: value})
+    assert repr(value) in str(caught.value) and "\n" not in str(caught.value)
+
+
+SMALL = {
+    "num_layers": 1,
+    "embedding_dim": 4,
+    "default_num_channels": 2,
+    "cnn_model_name": "maxpool-4-layer",
+    "stride": 1,
+}
+
+
+def test_image_size_and_labels_decide_the_shape_of_the_model():
+    model = model_from_settings({**SMALL, "image_size": 28, "num_labels": 7})
+    assert (model.image_shape, model.n_way) == ((28, 28, 1), 7)
+    large = {**SMALL, "image_size": 84, "num_labels": 5}
+    assert model_from_settings(large).image_shape == (84, 84, 3)
+    assert model_from_settings({**large, "image_channels": 1}).image_shape == (84, 84, 1)
+
+
+@pytest.mark.parametrize("missing", ["image_size", "num_labels"])
+def test_settings_without_shape_are_refused(missing):
+    settings = {"image_size": 28, "num_labels": 5}
+    del settings[missing]
+    with pytest.raises(UserError, match=missing):
+        model_from_settings(settings)

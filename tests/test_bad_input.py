@@ -1,0 +1,247 @@
+"""What is wrong with the input is said by the commands in one sentence, before anything is written.
+
+TensorFlow is out of reach of these processes: an error of the configuration or the data does not wait for it.
+"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hypertransformer_tf.runs.run_directory import RunDirectory
+from small_runs import TINY, experiment_of, run_command, tree, write_gin
+
+
+@pytest.fixture
+def gin_file(tmp_path):
+    return write_gin(tmp_path / "tiny.gin")
+
+
+@pytest.fixture(scope="module")
+def without_tensorflow(tmp_path_factory):
+    """An environment in which importing TensorFlow fails."""
+    folder = tmp_path_factory.mktemp("path")
+    (folder / "tensorflow.py").write_text("raise RuntimeError('TensorFlow was imported')\n")
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+@pytest.fixture
+def refused(tmp_path, without_tensorflow):
+    """Runs bin/train, which must refuse; gives the sentence it said."""
+
+    def run(gin_file, *flags, command="train", environment=without_tensorflow):
+        run_dir = tmp_path / "runs" / "refused"
+        where = [f"--run_dir={run_dir}"] if command == "train" else []
+        before = tree(tmp_path)
+        done = run_command(command, f"--gin_file={gin_file}", *where, *flags, environment=environment)
+        assert done.returncode == 2, done.stderr
+        assert done.stdout == "" and "Traceback" not in done.stderr
+        assert done.stderr.count("\n") == 1 and done.stderr.endswith("\n"), done.stderr
+        assert not run_dir.parent.exists() and tree(tmp_path) == before
+        return done.stderr
+
+    return run
+
+
+def _pictures(folder, classes=6, samples=4, size=(12, 12)):
+    """A folder of grey pictures by class."""
+    for index in range(classes):
+        (folder / f"class_{index}").mkdir(parents=True)
+        for sample in range(samples):
+            pixels = np.random.default_rng((index, sample)).integers(0, 256, size, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"class_{index}" / f"{sample}.png")
+    return folder
+
+
+def _from(folder):
+    return f"--gin_bindings=data.source = 'folder:{folder}'"
+
+
+# --- the configuration ------------------------------------------------------------------------------------------------
+
+
+def test_a_gin_file_that_is_not_there(refused, tmp_path):
+    said = refused(tmp_path / "tinny.gin")
+    assert "tinny.gin" in said and "tiny" not in said.replace("tinny", "")
+    write_gin(tmp_path / "tiny.gin")
+    assert "tiny.gin" in refused(tmp_path / "tinny.gin")  # the nearest name is offered
+
+
+def test_a_gin_file_that_does_not_parse(refused, tmp_path):
+    gin_file = write_gin(tmp_path / "broken.gin", "episodes.n_way = = 5")
+    said = refused(gin_file)
+    assert "broken.gin, line " in said and "does not parse" in said
+
+
+@pytest.mark.parametrize("command", ["train", "benchmark"])
+def test_a_parameter_that_is_not_known(refused, gin_file, command):
+    said = refused(gin_file, "--gin_bindings=episodes.ways = 5", command=command)
+    assert "'episodes.ways = 5'" in said and "has no parameter 'ways'" in said
+
+
+def test_a_configurable_that_is_not_known(refused, gin_file):
+    said = refused(gin_file, "--gin_bindings=episode.n_way = 5")
+    assert "'episode'" in said and "episodes" in said
+
+
+def test_a_binding_that_nothing_uses(refused, gin_file):
+    said = refused(gin_file, "--gin_bindings=validation/episodes.n_way = 5")
+    assert "validation/episodes.n_way" in said and "take it out" in said
+
+
+@pytest.mark.parametrize(
+    "binding, remedy",
+    [
+        ("episodes.n_way = 1", "at least 2"),
+        ("episodes.k_shot = 0", "at least 1"),
+        ("training.steps = 1.5", "whole number"),
+        ("training.groups = 3", "choose a number of groups that does"),
+        ("optimizer.name = 'lion'", "'adam'"),
+        ("optimizer.learning_rate = -1", "from 0 to"),
+        ("optimizer.schedule = 'linear'", "'cosine'"),
+        ("loss.only_shared_head = True", "loss.shared_head"),
+        ("cnn.architecture = '5-layer'", "'maxpool-4-layer'"),
+        ("transformer.layers = 'three'", "whole number"),
+        ("evaluation.episodes = 1", "at least 2"),
+        ("data.source = 'imagenet'", "tfds:NAME"),
+        ("data.image_size = 0", "from 1"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_where_it_was_set(refused, gin_file, binding, remedy):
+    said = refused(gin_file, f"--gin_bindings={binding}")
+    assert binding in said and remedy in said
+
+
+# --- the data ---------------------------------------------------------------------------------------------------------
+
+
+def test_more_ways_than_classes(refused, gin_file):
+    said = refused(gin_file, "--gin_bindings=episodes.n_way = 281")
+    assert "episodes.n_way = 281" in said and "has only 280 classes" in said and "lower episodes.n_way" in said
+
+
+def test_more_ways_than_a_later_split_has_classes(refused, gin_file):
+    said = refused(gin_file, "--gin_bindings=episodes.n_way = 41")
+    assert "episodes.n_way = 41" in said and "'validation'" in said and "has only 40 classes" in said
+
+
+def test_too_few_samples_in_a_class(refused, gin_file):
+    said = refused(gin_file, "--gin_bindings=episodes.k_shot = 19")
+    assert "has 20 samples" in said and "needs 21" in said and "episodes.k_shot = 19" in said
+
+
+def test_a_folder_that_is_not_there(refused, gin_file, tmp_path):
+    said = refused(gin_file, _from(tmp_path / "nothing"))
+    assert f"{tmp_path / 'nothing'}: there is no such folder" in said
+
+
+def test_an_empty_class_folder(refused, gin_file, tmp_path):
+    folder = _pictures(tmp_path / "pictures")
+    (folder / "nobody").mkdir()
+    said = refused(gin_file, _from(folder))
+    assert f"{folder / 'nobody'} is empty" in said and "add pictures or remove it" in said
+
+
+def test_a_file_that_is_no_picture(refused, gin_file, tmp_path):
+    folder = _pictures(tmp_path / "pictures")
+    (folder / "class_2" / "notes.txt").write_text("These are my pictures.")
+    said = refused(gin_file, _from(folder))
+    assert str(folder / "class_2" / "notes.txt") in said and "replace or remove it" in said
+
+
+def test_a_truncated_picture(refused, gin_file, tmp_path):
+    folder = _pictures(tmp_path / "pictures", size=(40, 40))
+    os.truncate(folder / "class_3" / "1.png", 700)
+    said = refused(gin_file, _from(folder))
+    assert str(folder / "class_3" / "1.png") in said and "replace or remove it" in said
+
+
+def test_a_file_of_arrays_that_is_not_there(refused, gin_file, tmp_path):
+    said = refused(gin_file, f"--gin_bindings=data.source = 'arrays:{tmp_path / 'nothing.npy'}'")
+    assert str(tmp_path / "nothing.npy") in said
+
+
+def test_omniglot_that_is_not_there_and_cannot_be_downloaded(refused, gin_file, tmp_path):
+    (tmp_path / "empty").mkdir()
+    nowhere = "http://127.0.0.1:9"  # no network, wherever this test runs
+    environment = {name: nowhere for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    environment.update(no_proxy="", NO_PROXY="")
+    source, data_dir = "--gin_bindings=data.source = 'omniglot'", tmp_path / "empty"
+    said = refused(gin_file, source, f"--data_dir={data_dir}", environment=environment)
+    assert f"omniglot:3.0.0 is not in {data_dir}" in said
+    assert "download_and_prepare" in said and "--data_dir" in said  # how to get it by hand
+
+
+# --- the run directory ------------------------------------------------------------------------------------------------
+
+
+def _existing_run(path, *changes):
+    experiment = experiment_of(*changes, settings=TINY)
+    return RunDirectory(path, experiment.effective(), experiment.text(), seed=0)
+
+
+def _refused_at(run_dir, gin_file, environment):
+    before = tree(run_dir) if run_dir.is_dir() else None
+    done = run_command("train", f"--gin_file={gin_file}", f"--run_dir={run_dir}", environment=environment)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr, done.stderr
+    assert before is None or tree(run_dir) == before
+    return done.stderr
+
+
+def test_a_run_of_another_configuration(gin_file, tmp_path, without_tensorflow):
+    _existing_run(tmp_path / "run", "episodes.n_way = 3", "training.steps = 999").close()
+    said = _refused_at(tmp_path / "run", gin_file, without_tensorflow)
+    assert "another configuration (episodes.n_way: 3 -> 2): choose another --run_dir" in said
+
+
+def test_a_run_that_another_process_is_training(gin_file, tmp_path, without_tensorflow):
+    with _existing_run(tmp_path / "run"):
+        said = _refused_at(tmp_path / "run", gin_file, without_tensorflow)
+    assert f"is being used by process {os.getpid()}: wait until it ends" in said
+
+
+def test_a_run_directory_below_a_file(gin_file, tmp_path, without_tensorflow):
+    (tmp_path / "file").write_text("here")
+    said = _refused_at(tmp_path / "file" / "run", gin_file, without_tensorflow)
+    assert f"{tmp_path / 'file'} is a file; choose another --run_dir" in said
+    assert (tmp_path / "file").read_text() == "here"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a file system that nobody can write to")
+def test_a_run_directory_that_cannot_be_written(gin_file, tmp_path, without_tensorflow):
+    for path in ("/proc/run", "/proc/self/run"):
+        done = run_command("train", f"--gin_file={gin_file}", f"--run_dir={path}", environment=without_tensorflow)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert f"Run directory {path} cannot be written" in done.stderr and "choose another --run_dir" in done.stderr
+
+
+def test_a_folder_of_something_else(gin_file, tmp_path, without_tensorflow):
+    folder = _pictures(tmp_path / "pictures", classes=1)
+    said = _refused_at(folder, gin_file, without_tensorflow)
+    assert "holds something else ('class_0', and no config.json): choose another --run_dir" in said
+
+
+@pytest.mark.parametrize("name", ["nothing", "empty"])
+def test_measuring_what_is_no_run(tmp_path, without_tensorflow, name):
+    (tmp_path / "empty").mkdir()
+    done = run_command("evaluate", f"--run_dir={tmp_path / name}", environment=without_tensorflow)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert f"{tmp_path / name} is not a run directory" in done.stderr and "bin/train" in done.stderr
+
+
+def test_measuring_a_run_that_has_no_checkpoint(tmp_path, without_tensorflow):
+    _existing_run(tmp_path / "run").close()
+    done = run_command("evaluate", f"--run_dir={tmp_path / 'run'}", environment=without_tensorflow)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"{tmp_path / 'run'} has no checkpoint yet: train it first" in done.stderr
+
+
+def test_importing_tensorflow_does_fail_there(without_tensorflow):
+    command = [sys.executable, "-c", "import tensorflow"]
+    done = subprocess.run(command, env={**os.environ, **without_tensorflow}, capture_output=True, check=False)
+    assert done.returncode == 1 and b"TensorFlow was imported" in done.stderr

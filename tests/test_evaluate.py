@@ -1,0 +1,94 @@
+"""Measuring a run: what comes out, and what is refused."""
+
+import json
+
+import pytest
+
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.evaluation.evaluate import evaluate
+from hypertransformer_tf.runs.checkpoints import load_best
+from hypertransformer_tf.runs.metrics_file import read_metrics
+from hypertransformer_tf.runs.run_directory import RunDirectory
+from hypertransformer_tf.training.train import train
+from small_runs import TINY, experiment_of, own_configuration, run_here, tree, write_gin
+
+
+def _strict(text):
+    """JSON as every reader takes it: without NaN."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def _evaluate(run_dir, **arguments):
+    with own_configuration():
+        return evaluate(str(run_dir), **arguments)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    changes = ("episodes.n_way = 3", "episodes.k_shot = 2", "episodes.unlabelled_per_class = 1")
+    gin_file = write_gin(folder / "tiny.gin", *changes, "evaluation.query_batches = 2")
+    with own_configuration():
+        return train(gin_file, run_dir=str(folder / "run")).run_dir
+
+
+def test_the_command_prints_one_json_object_about_the_best_checkpoint(run, monkeypatch, capsys):
+    before = tree(run)
+    flags = (f"--run_dir={run}", "--episodes=8", "--query_batches=2", "--json")
+    assert run_here(monkeypatch, "evaluate", *flags) == 0
+    result = _strict(capsys.readouterr().out)
+    assert tree(run) == before  # a run is only read
+    measured = {name: result.pop(name) for name in ("accuracy", "interval_95")}
+    assert result == {
+        "run_dir": str(run),
+        "step": load_best(run / "checkpoints").step,
+        "split": "test",
+        "n_way": 3,
+        "k_shot": 2,
+        "queries_per_class": 2,
+        "unlabelled_per_class": 1,
+        "episodes": 8,
+        "query_batches": 2,
+    }
+    # The same episodes as at the end of training, and the same model.
+    trained = read_metrics(run / "metrics.jsonl")[-1]
+    assert measured["accuracy"] == pytest.approx(trained["test/accuracy"], abs=1e-6)
+    assert measured["interval_95"] == pytest.approx(trained["test/interval_95"], abs=1e-6)
+    assert 0 <= measured["accuracy"] <= 1 and 0 < measured["interval_95"] < 1
+
+
+def test_without_json_it_is_a_line_for_people(run, monkeypatch, capsys):
+    assert run_here(monkeypatch, "evaluate", f"--run_dir={run}", "--split=validation", "--episodes=4") == 0
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1 and f"{run}, step " in line
+    assert "3-way 2-shot accuracy on validation classes" in line and "(4 episodes x 16 query batches)" in line
+
+
+def test_it_measures_the_same_each_time_and_splits_differ(run):
+    first = _evaluate(run, episodes=6, query_batches=3)
+    assert _evaluate(run, episodes=6, query_batches=3) == first
+    assert _evaluate(run, split="train", episodes=6, query_batches=3).split == "train"
+
+
+def test_one_episode_gives_json_that_every_reader_takes(run, monkeypatch, capsys):
+    flags = (f"--run_dir={run}", "--episodes=1", "--query_batches=1", "--json")
+    status = run_here(monkeypatch, "evaluate", *flags)
+    said = capsys.readouterr()
+    if status == 0:
+        assert _strict(said.out)["interval_95"] is None
+    else:  # or it says that one episode has no interval
+        assert status == 2 and "--episodes" in said.err and said.err.count("\n") == 1
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path} is not a run directory"):
+        _evaluate(tmp_path)
+
+
+def test_a_run_without_a_checkpoint_is_refused(tmp_path):
+    experiment = experiment_of(settings=TINY)
+    with own_configuration():
+        RunDirectory(tmp_path / "run", experiment.effective(), experiment.text(), seed=0).close()
+    with pytest.raises(UserError, match="has no checkpoint yet: train it first"):
+        _evaluate(tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())

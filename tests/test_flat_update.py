@@ -1,0 +1,94 @@
+"""The update of one long vector is the update of the variables it is made of."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hypertransformer_tf.runs.state import optimizer_arrays, restore_optimizer
+from hypertransformer_tf.training.config import OptimizerConfig
+from hypertransformer_tf.training.flat_update import FlatUpdate
+from hypertransformer_tf.training.recipe import make_optimizer
+
+SHAPES = ((3, 4), (5,), (), (2, 1, 3))
+CONFIGS = {
+    "sgd": OptimizerConfig(name="sgd", learning_rate=0.1),
+    "adam": OptimizerConfig(name="adam", learning_rate=0.1, beta_2=0.99),
+    "nadam": OptimizerConfig(name="nadam", learning_rate=0.1),
+    "adamw": OptimizerConfig(name="adamw", learning_rate=0.1, weight_decay=0.2),
+    "clipped sgd": OptimizerConfig(name="sgd", learning_rate=0.1, clip_norm=0.5),
+    "clipped adam": OptimizerConfig(name="adam", learning_rate=0.1, clip_norm=0.5),
+    "scheduled": OptimizerConfig(name="adam", schedule="cosine", decay_steps=4, warmup_steps=2, clip_norm=1.0),
+}
+
+
+def _values(seed):
+    stream = np.random.default_rng(seed)
+    return [stream.normal(size=shape).astype(np.float32) for shape in SHAPES]
+
+
+def _variables(seed=0):
+    return [tf.Variable(value) for value in _values(seed)]
+
+
+def _train(update, steps):
+    for step in steps:
+        update.apply(update.flatten([tf.constant(value) for value in _values(100 + step)]))
+
+
+def _assert_close(variables, expected):
+    for variable, wanted in zip(variables, expected):
+        np.testing.assert_allclose(variable.numpy(), np.asarray(wanted), rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_it_equals_keras_update_of_separate_variables(config):
+    together, apart = _variables(), _variables()
+    update, optimizer = FlatUpdate(together, make_optimizer(config)), make_optimizer(config)
+    for step in range(6):
+        _train(update, [step])
+        optimizer.apply_gradients(zip(map(tf.constant, _values(100 + step)), apart))
+        _assert_close(together, [variable.numpy() for variable in apart])
+    assert np.abs(together[0] - _values(0)[0]).max() > 1e-3  # something moved
+
+
+def test_vector_and_variables_hold_the_same_after_an_update():
+    variables = _variables()
+    update = FlatUpdate(variables, make_optimizer(CONFIGS["adam"]))
+    _train(update, range(3))
+    np.testing.assert_array_equal(update.vector.numpy(), np.concatenate([each.numpy().ravel() for each in variables]))
+
+
+def test_the_optimiser_sees_one_variable_whatever_the_model_has():
+    optimizer = make_optimizer(CONFIGS["adam"])
+    FlatUpdate(_variables(), optimizer)
+    size = sum(int(np.prod(shape)) for shape in SHAPES)
+    assert sorted(array.size for array in optimizer_arrays(optimizer).values())[-2:] == [size, size]
+
+
+def test_variables_that_were_restored_are_gathered():
+    variables = _variables()
+    update = FlatUpdate(variables, make_optimizer(CONFIGS["sgd"]))
+    for variable, value in zip(variables, _values(7)):
+        variable.assign(value)
+    update.gather()
+    _train(update, [0])
+    _assert_close(variables, [value - 0.1 * gradient for value, gradient in zip(_values(7), _values(100))])
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "clipped sgd", "scheduled"])
+def test_a_restored_update_goes_on_bit_for_bit(name):
+    whole, optimizer = _variables(), make_optimizer(CONFIGS[name])
+    update = FlatUpdate(whole, optimizer)
+    _train(update, range(3))
+    saved, state = [variable.numpy() for variable in whole], optimizer_arrays(optimizer)
+    _train(update, range(3, 6))
+
+    restored, optimizer = _variables(seed=9), make_optimizer(CONFIGS[name])
+    update = FlatUpdate(restored, optimizer)
+    for variable, value in zip(restored, saved):
+        variable.assign(value)
+    restore_optimizer(optimizer, state)
+    update.gather()
+    _train(update, range(3, 6))
+    for variable, wanted in zip(restored, whole):
+        np.testing.assert_array_equal(variable.numpy(), wanted.numpy())

@@ -1,0 +1,59 @@
+"""A folder of one's own pictures, of every kind, trains and evaluates with one binding."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hypertransformer_tf.runs.metrics_file import read_metrics
+from small_runs import run_here, write_gin
+
+MODES = ("RGB", "L", "P", "RGBA", "1", "LA")
+ENDINGS = {"RGB": "jpg", "L": "bmp", "P": "gif"}
+
+
+def _picture(number, mode, stream):
+    """A stripe pattern of a class's own on a background, in some mode and size."""
+    height, width = stream.integers(20, 70, 2)
+    rows, columns = np.mgrid[:height, :width]
+    stripes = np.sin((rows * np.cos(number) + columns * np.sin(number)) * (0.2 + 0.1 * (number % 3))) > 0
+    colour = np.where(stripes[..., None], [200, 40 + 10 * number, 90], [20, 30, 240 - 10 * number])
+    image = Image.fromarray(np.clip(colour + stream.integers(-9, 10, colour.shape), 0, 255).astype(np.uint8))
+    if mode == "RGBA":
+        image.putalpha(Image.fromarray((255 * (rows > height // 8)).astype(np.uint8)))
+    return image.quantize(16) if mode == "P" else image if mode == "RGBA" else image.convert(mode)
+
+
+def _write(folder, classes, samples=6):
+    for number in classes:
+        stream = np.random.default_rng(number)
+        (folder / f"pattern {number}").mkdir(parents=True)
+        for sample in range(samples):
+            mode = MODES[(number + sample) % len(MODES)]
+            name = f"{sample} {mode}.{ENDINGS.get(mode, 'png')}"
+            _picture(number, mode, stream).save(folder / f"pattern {number}" / name)
+
+
+@pytest.mark.parametrize("split", ["by folders", "by fractions"])
+def test_a_folder_of_pictures_trains_and_evaluates_with_one_binding(tmp_path, monkeypatch, capsys, split):
+    pictures = tmp_path / "my pictures"
+    if split == "by folders":
+        for name, classes in (("train", range(6)), ("val", range(6, 8)), ("test", range(8, 12))):
+            _write(pictures / name, classes)
+        counts = "6 train, 2 validation, 4 test"
+    else:
+        _write(pictures, range(20), samples=4)
+        counts = "14 train, 2 validation, 4 test"
+    gin_file = write_gin(tmp_path / "tiny.gin", "episodes.n_way = 2", "episodes.queries_per_class = 2")
+    flags = (f"--gin_file={gin_file}", f"--gin_bindings=data.source = 'folder:{pictures}'", f"--run_dir={tmp_path / 'run'}")
+    assert run_here(monkeypatch, "train", *flags) == 0
+    said = capsys.readouterr()
+    assert f"my pictures: {counts} classes" in said.out and said.err == ""
+    assert 0 <= read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["test/accuracy"] <= 1
+
+    if split == "by folders":
+        assert run_here(monkeypatch, "evaluate", f"--run_dir={tmp_path / 'run'}", "--episodes=8", "--json") == 0
+        result = json.loads(capsys.readouterr().out)
+        assert (result["split"], result["n_way"], result["episodes"]) == ("test", 2, 8)
+        assert 0 <= result["accuracy"] <= 1

@@ -1,0 +1,164 @@
+"""A training step: the same update however the task batch is divided, compiled or spread over devices."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.training.build import build_training
+from hypertransformer_tf.training.step import as_floats
+from numpy_reference import value
+from small_runs import ROOT, SMALL, TINY, experiment_of, glyphs
+
+EPISODES = 4
+# With a rate of 1, plain gradient descent moves every variable by its gradient.
+DESCENT = (
+    "optimizer.name = 'sgd'",
+    "optimizer.learning_rate = 1.0",
+    "optimizer.warmup_steps = 0",
+    f"training.task_batch = {EPISODES}",
+    "cnn.trained_layers = 2",
+    "loss.label_smoothing = 0.1",
+    "loss.l2 = 0.001",
+)
+
+
+def _build(*changes, settings=SMALL, strategy="one_device"):
+    experiment = experiment_of(*DESCENT, *changes, settings=settings)
+    images = glyphs()
+    batch = experiment.training_sampler(images).task_batch(0, EPISODES)
+    return build_training(experiment, images, strategy), batch
+
+
+def _values(parts):
+    return {name: value(variable) for name, variable in parts.model.named_variables().items()}
+
+
+def _trained(parts, batch, steps=1):
+    """Losses of the steps and how far they moved each variable."""
+    before = _values(parts)
+    losses = [as_floats(parts.step(batch, step)) for step in range(steps)]
+    return losses, {name: after - before[name] for name, after in _values(parts).items()}
+
+
+def _put_back(parts, values):
+    for name, variable in parts.model.named_variables().items():
+        variable.assign(values[name])
+    parts.update.gather()
+
+
+def _assert_close(results, expected, tolerance):
+    """Relative to the largest entry of all."""
+    assert results.keys() == expected.keys()
+    largest = max(np.abs(each).max() for each in expected.values())
+    assert largest > 1e-3
+    for name in expected:
+        np.testing.assert_allclose(results[name], expected[name], rtol=0, atol=tolerance * largest, err_msg=name)
+
+
+def _assert_same_step(result, expected, tolerance):
+    for ours, theirs in zip(result[0], expected[0]):
+        assert ours == pytest.approx(theirs, rel=tolerance, abs=tolerance)
+    _assert_close(result[1], expected[1], tolerance)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Two steps on the task batch as a whole."""
+    parts, batch = _build()
+    return _trained(parts, batch, steps=2)
+
+
+@pytest.fixture
+def eagerly():
+    """Every operation at once: nothing is built for a step that is taken only once."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def test_the_gradient_of_a_task_batch_is_the_mean_over_its_episodes(eagerly):
+    parts, batch = _build()
+    begin = _values(parts)
+    losses, together = _trained(parts, batch)
+    alone = []
+    for episode in range(EPISODES):
+        _put_back(parts, begin)
+        alone.append(_trained(parts, Episode(*(field[episode : episode + 1] for field in batch))))
+    _assert_close(together, {name: np.mean([moved[name] for _, moved in alone], 0) for name in together}, 1e-5)
+    for name, mean in losses[0].items():
+        assert mean == pytest.approx(np.mean([each[0][name] for each, _ in alone]), rel=1e-5)
+
+
+def test_every_variable_moves(whole):
+    assert not [name for name, moved in whole[1].items() if not np.abs(moved).any() and "key" not in name]
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_computing_a_task_batch_in_groups_changes_nothing(whole, groups):
+    parts, batch = _build(f"training.groups = {groups}")
+    _assert_same_step(_trained(parts, batch, steps=2), whole, 1e-5)
+
+
+def test_a_compiled_step_computes_the_same(whole):
+    parts, batch = _build("training.compile = True", "training.groups = 2")
+    _assert_same_step(_trained(parts, batch, steps=2), whole, 1e-4)
+
+
+def test_two_devices_compute_what_one_does(whole, tmp_path):
+    program = """
+import sys
+import numpy as np
+from hypertransformer_tf.errors import UserError
+from test_step import _build, _trained
+try:
+    _build("training.task_batch = 3", strategy="auto")
+except UserError as error:
+    print(error)
+parts, batch = _build(strategy="auto")
+losses, moved = _trained(parts, batch, steps=2)
+for name in ("total", "cross_entropy", "accuracy"):
+    moved[f"loss/{name}"] = np.array([each[name] for each in losses])
+np.savez(sys.argv[1], replicas=parts.strategy.num_replicas_in_sync, **moved)
+"""
+    path = [str(ROOT), str(ROOT / "tests")]
+    environment = {**os.environ, "HT_VIRTUAL_DEVICES": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment["PYTHONPATH"] = os.pathsep.join(path)
+    command = [sys.executable, "-c", program, str(tmp_path / "moved.npz")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "training.task_batch = 3 cannot be divided over 2 devices" in done.stdout
+    moved = dict(np.load(tmp_path / "moved.npz"))
+    assert moved.pop("replicas") == 2
+    names = ("total", "cross_entropy", "accuracy")
+    columns = [moved.pop(f"loss/{name}") for name in names]
+    _assert_same_step(([dict(zip(names, row)) for row in zip(*columns)], moved), whole, 1e-5)
+
+
+def test_what_a_step_draws_follows_from_seed_and_step():
+    parts, batch = _build(settings=TINY)
+    begin = _values(parts)
+
+    def loss(step):
+        _put_back(parts, begin)
+        return float(parts.step(batch, step).total)
+
+    assert loss(5) == loss(5)
+    assert len({loss(step) for step in range(4)}) == 4
+    assert loss(2**15) != loss(0)
+
+
+def test_a_task_batch_that_groups_do_not_divide_is_refused():
+    with pytest.raises(UserError, match="training.groups = 3 does not divide training.task_batch = 4"):
+        _build("training.groups = 3")
+
+
+def test_initial_variables_follow_from_the_seed():
+    first, second, third = (_values(_build(f"training.seed = {seed}")[0]) for seed in (1, 1, 2))
+    assert all((first[name] == second[name]).all() for name in first)
+    assert any((first[name] != third[name]).any() for name in first)

@@ -1,0 +1,79 @@
+"""Which devices a name stands for, and what is said where they cannot be had."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from hypertransformer_tf.commands.cli import STRATEGIES
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.training.strategy import VIRTUAL_DEVICES, make_strategy
+from small_runs import ROOT
+
+several_accelerators = pytest.mark.skipif(
+    len(tf.config.list_physical_devices("GPU")) > 1, reason="this machine has several accelerators"
+)
+
+
+@pytest.fixture(autouse=True)
+def no_devices_asked_for(monkeypatch):
+    for name in (VIRTUAL_DEVICES, "TF_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_one_device_is_one_replica():
+    strategy = make_strategy("one_device")
+    assert isinstance(strategy, tf.distribute.OneDeviceStrategy) and strategy.num_replicas_in_sync == 1
+
+
+@several_accelerators
+def test_auto_is_one_device_where_there_is_one():
+    assert isinstance(make_strategy("auto"), tf.distribute.OneDeviceStrategy)
+
+
+def test_mirrored_may_be_asked_for_on_one_device():
+    strategy = make_strategy("mirrored")
+    assert isinstance(strategy, tf.distribute.MirroredStrategy)
+    assert strategy.num_replicas_in_sync == max(len(tf.config.list_logical_devices("GPU")), 1)
+
+
+def test_virtual_devices_are_all_used():
+    program = """
+from hypertransformer_tf.training.strategy import make_strategy
+for name in ("auto", "mirrored", "one_device"):
+    strategy = make_strategy(name)
+    print(type(strategy).__name__, strategy.num_replicas_in_sync)
+"""
+    environment = {**os.environ, VIRTUAL_DEVICES: "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["MirroredStrategy 3", "MirroredStrategy 3", "OneDeviceStrategy 1"]
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-2", "1.5", ""])
+def test_a_number_of_virtual_devices_that_is_none_is_refused(monkeypatch, value):
+    monkeypatch.setenv(VIRTUAL_DEVICES, value)
+    with pytest.raises(UserError, match=f"HT_VIRTUAL_DEVICES={value} is not right: give a whole number"):
+        make_strategy("auto")
+
+
+def test_a_cpu_that_can_no_longer_be_split_is_one_sentence(monkeypatch):
+    tf.config.list_logical_devices()  # from here on TensorFlow keeps its devices
+    monkeypatch.setenv(VIRTUAL_DEVICES, "7")
+    with pytest.raises(UserError, match="HT_VIRTUAL_DEVICES=7"):
+        make_strategy("auto")
+
+
+def test_several_workers_need_to_be_named():
+    with pytest.raises(UserError, match="--strategy=multi_worker needs the environment variable TF_CONFIG"):
+        make_strategy("multi_worker")
+
+
+def test_an_unknown_strategy_is_answered_with_those_there_are():
+    with pytest.raises(UserError) as caught:
+        make_strategy("both")
+    assert "--strategy=both is not known" in str(caught.value)
+    assert all(name in str(caught.value) for name in STRATEGIES)
