@@ -53,7 +53,7 @@ TINY = SMALL + ("cnn.trained_layers = 3", "cnn.dropout = 0.2")
 
 @contextlib.contextmanager
 def own_configuration() -> Iterator[None]:
-    """What gin was told inside is forgotten at the end: the settings of other tests would take their defaults from it."""
+    """What gin was told inside is forgotten at the end: other tests' settings would take their defaults from it."""
     try:
         yield
     finally:
@@ -99,7 +99,7 @@ def start_command(name: str, *flags: Any, environment: Optional[Mapping[str, str
     return subprocess.Popen(
         [sys.executable, "-m", f"hypertransformer_tf.commands.{name}", *map(str, flags)],
         cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
+        env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

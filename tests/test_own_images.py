@@ -45,8 +45,8 @@ def test_a_folder_of_pictures_trains_and_evaluates_with_one_binding(tmp_path, mo
     else:
         _write(pictures, range(20), samples=4)
         counts = "14 train, 2 validation, 4 test"
-    gin_file = write_gin(tmp_path / "tiny.gin", "episodes.n_way = 2", "episodes.queries_per_class = 2")
-    flags = (f"--gin_file={gin_file}", f"--gin_bindings=data.source = 'folder:{pictures}'", f"--run_dir={tmp_path / 'run'}")
+    flags = [f"--gin_file={write_gin(tmp_path / 'tiny.gin')}", f"--run_dir={tmp_path / 'run'}"]
+    flags.append(f"--gin_bindings=data.source = 'folder:{pictures}'")
     assert run_here(monkeypatch, "train", *flags) == 0
     said = capsys.readouterr()
     assert f"my pictures: {counts} classes" in said.out and said.err == ""

@@ -59,7 +59,7 @@ def assign_variables(model: HyperTransformer, arrays: Mapping[str, np.ndarray]) 
         if place.row is None:
             place.variable.assign(arrays[name])
         else:
-            values = np.array(place.variable)
+            values = np.array(tf.convert_to_tensor(place.variable))
             values[place.row] = arrays[name]
             place.variable.assign(values)
 

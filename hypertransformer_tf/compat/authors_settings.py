@@ -6,6 +6,7 @@ about data, such as numbers of samples, do not describe the model and are accept
 
 from typing import Any, Mapping
 
+from hypertransformer_tf.config import plain_sentence
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.config import (
     CnnConfig,
@@ -31,7 +32,10 @@ def model_config(settings: Mapping[str, Any]) -> ModelConfig:
       UserError: a value that their program does not know either.
     """
     get = {**_DEFAULTS, **settings}.__getitem__
-    return ModelConfig(_cnn(get), _features(get), _transformer(get), _generator(get))
+    try:
+        return ModelConfig(_cnn(get), _features(get), _transformer(get), _generator(get))
+    except UserError as error:
+        raise UserError(plain_sentence(error)) from None
 
 
 def _cnn(get) -> CnnConfig:
@@ -65,9 +69,8 @@ def _features(get) -> FeaturesConfig:
 
 
 def _transformer(get) -> TransformerConfig:
-    variant = "separate" if get("generator") == "separate" else "encoder"
-    if variant == "encoder" and get("use_decoder"):
-        variant = "encoder_decoder"
+    joint = "encoder_decoder" if get("use_decoder") else "encoder"
+    variant = _translate("generator", get, {"joint": joint, "separate": "separate"})
     return TransformerConfig(
         variant=variant,
         layers=get("num_layers"),

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
+from hypertransformer_tf.errors import UserError
 
 
 class LocalFeatures(keras.layers.Layer):
@@ -146,6 +147,7 @@ class SharedFeatures(keras.layers.Layer):
         self.norms: List[Tuple[tf.Variable, tf.Variable]] = []
 
     def build(self, input_shape):
+        self._check_size(int(input_shape[-3]))
         channels = int(input_shape[-1])
         for index in range(1, self.layers + 1):
             kernel = self.add_weight(
@@ -161,6 +163,16 @@ class SharedFeatures(keras.layers.Layer):
                 beta = self.add_weight(name=f"norm_{index}_beta", shape=(channels,), initializer="zeros")
                 self.norms.append((gamma, beta))
         self.built = True
+
+    def _check_size(self, image_side: int) -> None:
+        side = image_side
+        for index in range(1, self.layers + 1):
+            if self.padding == "valid" and side < 3:
+                raise UserError(
+                    f"images of {image_side} pixels are too small for features.shared_layers = {self.layers} with "
+                    f"features.shared_padding = 'valid': use fewer layers, 'same', or larger images."
+                )
+            side = (side - 3) // 2 + 1
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(inputs)

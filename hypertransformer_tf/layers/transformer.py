@@ -11,6 +11,7 @@ from typing import Any, Optional
 import keras
 import tensorflow as tf
 
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.attention import MultiHeadAttention
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 
@@ -47,6 +48,9 @@ class TransformerSizes:
         """Turns fractions of the token size into sizes (values above 3 are sizes already).
 
         With `round_up`, each is rounded up to a multiple of `heads` (the joint generators do that).
+
+        Raises:
+          UserError: the heads do not divide the size of queries and keys, or of values.
         """
 
         def size(fraction: float) -> int:
@@ -55,6 +59,12 @@ class TransformerSizes:
             exact = int(token * fraction)
             return math.ceil(exact / heads) * heads if round_up else exact
 
+        for name, fraction in (("query_key_size", query_key), ("value_size", value)):
+            if size(fraction) == 0 or size(fraction) % heads:
+                raise UserError(
+                    f"transformer.{name} = {fraction:g} makes a size of {size(fraction)} of a token of {token}, which "
+                    f"transformer.heads = {heads} does not divide: change one of the two."
+                )
         return cls(token, size(query_key), size(value), size(inner), heads)
 
 

@@ -165,7 +165,7 @@ class WeightGenerator(keras.layers.Layer):
             n_way=self.n_way,
             layout=tuple(self.layout),
             config=dataclasses.asdict(self.config),
-            local_features=None if features is None else keras.layers.serialize(features),
+            local_features=None if features is None else (type(features).__name__, features.get_config()),
             shared_size=self.shared_size,
             local_dropout=self.local_dropout,
             tokens_are_classes=self.tokens_are_classes,
@@ -176,6 +176,8 @@ class WeightGenerator(keras.layers.Layer):
     def from_config(cls, config):
         config = dict(config)
         if config["local_features"] is not None:
+            # Not Keras' serialize: what that gives back is built already, and `build` would build it twice.
+            name, settings = config["local_features"]
             known = {"LocalFeatures": LocalFeatures, "LogitsFeatures": LogitsFeatures}
-            config["local_features"] = keras.layers.deserialize(config["local_features"], custom_objects=known)
+            config["local_features"] = known[name].from_config(settings)
         return cls(**config)

@@ -8,6 +8,7 @@ from typing import Any, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.errors import UserError
 
 
@@ -51,16 +52,51 @@ def support_labels(
     labels = tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:
         raise UserError(f"support_labels are {labels.dtype.name}: give integers from 0 to {n_way - 1}, -1 for no label.")
-    labels = tf.cast(labels, tf.int32)
     labels = labels[tf.newaxis] if single else labels
     _same_samples("support_labels", labels, images)
     if mask is not None:
-        mask = tf.cast(tf.convert_to_tensor(mask), tf.float32)
+        mask = tf.convert_to_tensor(mask)
+        if mask.dtype == tf.string:
+            raise UserError("support_mask holds strings: give 1 for a sample to ignore and 0 for the others.")
+        mask = tf.cast(mask, tf.float32)
         mask = mask[tf.newaxis] if single else mask
         _same_samples("support_mask", mask, images)
     if hasattr(labels, "numpy") and (mask is None or hasattr(mask, "numpy")):
         _check_values(labels.numpy(), None if mask is None else mask.numpy(), n_way)
-    return labels, mask
+    return tf.cast(labels, tf.int32), mask
+
+
+def weights_of_episodes(weights: GeneratedWeights, images: tf.Tensor, single: bool) -> None:
+    """Refuses weights that were not generated for the episodes of images (T, Q, H, W, C).
+
+    Raises:
+      UserError: another number of episodes, or one episode where the other is a task batch.
+    """
+    shape = weights.logits.bias.shape  # (n_way,) for one episode, (T, n_way) for a task batch
+    if shape.rank is None:
+        return
+    given, expected = images.shape[0], shape[0] if shape.rank == 2 else None
+    if single == (shape.rank == 1) and (single or given is None or expected is None or given == expected):
+        return
+    found = "one episode" if shape.rank == 1 else f"a task batch of {expected} episodes"
+    raise UserError(
+        f"the weights are of {found} and the query_images of {'one episode' if single else f'{given} episodes'}: "
+        "give both for the same episodes."
+    )
+
+
+def model_arguments(image_shape: Tuple[int, ...], n_way: int, convolution_form: str) -> None:
+    """Refuses what no model can be made of.
+
+    Raises:
+      UserError: naming the argument.
+    """
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise UserError(f"image_shape = {tuple(image_shape)} is not right: give (height, width, channels).")
+    if n_way < 2:
+        raise UserError(f"n_way = {n_way} is not right: an episode has at least 2 classes.")
+    if convolution_form not in ("folded", "plain"):
+        raise UserError(f"convolution_form = {convolution_form!r} is not known: use 'folded' or 'plain'.")
 
 
 def _same_samples(name: str, values: tf.Tensor, images: tf.Tensor) -> None:
@@ -79,6 +115,9 @@ def _check_values(labels: np.ndarray, mask: Optional[np.ndarray], n_way: int) ->
             f"support_labels hold {int(wrong[0])}: labels go from 0 to {n_way - 1} for this {n_way}-way model, "
             "and -1 means no label."
         )
+    wrong = np.zeros(0) if mask is None else mask[(mask != 0) & (mask != 1)]
+    if wrong.size:
+        raise UserError(f"support_mask holds {wrong[0]}: give 1 for a sample to ignore and 0 for the others.")
     for episode, values in enumerate(labels):
         seen = values if mask is None else values[mask[episode] == 0]
         missing = sorted(set(range(n_way)) - set(seen.tolist()))

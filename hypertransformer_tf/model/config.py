@@ -181,8 +181,11 @@ class TransformerConfig:
         _at_least("transformer.embedding_dim", self.embedding_dim, 1)
         for name in ("query_key_size", "value_size", "inner_size"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-                raise UserError(f"transformer.{name} = {value!r} is not right: use a fraction of the token size, or a size above 3.")
+            known = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not known or not (value > 0 or (value == 0 and name == "inner_size")):
+                raise UserError(
+                    f"transformer.{name} = {value!r} is not right: use a fraction of the token size, or a size above 3."
+                )
         _one_of("transformer.attention", self.attention, ("softmax", "sigmoid"))
         _one_of("transformer.activation", self.activation, ("relu", "gelu", "leaky_relu"))
         _switch("transformer.skip_last_nonlinearity", self.skip_last_nonlinearity)

@@ -17,8 +17,6 @@ from hypertransformer_tf.model import checks
 from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.model.images import scale_images
 
-LOGITS_KERNEL_SIZE = 3
-
 
 class Classification(NamedTuple):
     """Logits (T, Q, n_way) of the generated CNN, and those of its warm-up heads."""
@@ -60,6 +58,7 @@ class HyperTransformer(keras.Model):
     ):
         super().__init__(**kwargs)
         self.image_shape, self.n_way = tuple(int(size) for size in image_shape), int(n_way)
+        checks.model_arguments(self.image_shape, self.n_way, convolution_form)
         self.config = ModelConfig() if config is None else config
         self.shared_head_classes, self.convolution_form = shared_head_classes, convolution_form
         self.architecture: Architecture = build_architecture(self.config.cnn, self.image_shape)
@@ -119,6 +118,7 @@ class HyperTransformer(keras.Model):
           Logits ([T,] Q, n_way).
         """
         images, single = checks.episode_images("query_images", query_images, self.image_shape)
+        checks.weights_of_episodes(weights, images, single)
         if single:
             weights = _map_weights(lambda weight: weight[tf.newaxis], weights)
         logits = self.classify_with_heads(images, weights, dropout).logits
