@@ -9,6 +9,7 @@ from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, 
 from hypertransformer_tf.cnn.readout import convolution_layout, logits_layout, read_convolution, read_logits
 from hypertransformer_tf.cnn.run import run_cnn, run_convolution
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights
+from hypertransformer_tf.compat.keras_stack import variables_by_path
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures, SharedFeatures
 from hypertransformer_tf.layers.trained_weights import TrainedConvolution, TrainedLogits
@@ -142,7 +143,7 @@ class HyperTransformer(keras.Model):
 
     def named_variables(self) -> Dict[str, Any]:
         """All variables by a name that says where they are, such as `layer_1_generator/encoder_1/...`."""
-        return {variable.path.split("/", 1)[1]: variable for variable in self.variables}
+        return variables_by_path(self)
 
     def call(self, inputs: Tuple[Any, ...]) -> tf.Tensor:
         """Logits for (support_images, support_labels, query_images): `generate`, then `classify`."""

@@ -8,8 +8,8 @@ import tensorflow as tf
 class FlatUpdate:
     """Keeps all trained variables of a model in one vector too, which is what the optimiser sees.
 
-    An optimiser costs some ten operations a variable, and compiling them costs more than compiling the model; for one
-    vector it costs next to nothing, and devices exchange one gradient. After an update the vector's parts are written
+    An optimiser costs some ten operations a variable, and there are hundreds; for one vector it costs next to nothing,
+    and devices exchange one gradient. After an update the vector's parts are written
     to the model's variables. Clipping by global norm and elementwise optimisers compute the same as on the parts.
 
     Args:

@@ -17,7 +17,8 @@ class TrainingStep:
 
     The task batch is split over the strategy's replicas, a replica's share into `config.groups` groups. Each group is
     one compiled graph from images to gradients; groups do not wait for each other, so that a CPU computes as many at
-    a time as it has cores. Their mean gradient is the task batch's.
+    a time as it has cores. Their mean gradient is the task batch's. The update is not compiled: that takes as long as
+    compiling the model, and runs no faster.
 
     Args:
       model: built under the strategy's scope.
@@ -38,9 +39,6 @@ class TrainingStep:
         self._model, self._update, self._loss, self._config, self._strategy = model, update, loss, config, strategy
         self._variables = model.trainable_variables
         self._group = tf.function(self._group_gradient, jit_compile=config.compile)
-        # A compiled graph cannot meet other replicas, so that only a lone one compiles its update.
-        alone = strategy.num_replicas_in_sync == 1
-        self._apply = tf.function(update.apply, jit_compile=config.compile) if alone else update.apply
         self._run = tf.function(self._train)
 
     def __call__(self, batch: Episode, step: int) -> Losses:
@@ -70,7 +68,7 @@ class TrainingStep:
     def _train(self, batch: Any, step: tf.Tensor) -> Losses:
         strategy, mean = self._strategy, tf.distribute.ReduceOp.MEAN
         losses, gradient = strategy.run(self._replica_gradient, args=(batch, step))
-        self._apply(strategy.reduce(mean, gradient, axis=None))
+        self._update.apply(strategy.reduce(mean, gradient, axis=None))
         return Losses(*(strategy.reduce(mean, each, axis=None) for each in losses))
 
     def _replica_gradient(self, batch: Episode, step: tf.Tensor) -> Tuple[Losses, tf.Tensor]:

@@ -1,0 +1,30 @@
+"""Variables have the same paths on both Keras stacks."""
+
+import keras
+import pytest
+
+from hypertransformer_tf.compat.keras_stack import variables_by_path
+from hypertransformer_tf.model.config import CnnConfig, ModelConfig
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
+
+
+@pytest.fixture(scope="module")
+def model():
+    return HyperTransformer((28, 28, 1), 2, ModelConfig(cnn=CnnConfig(channels=2, separate_query_variables=True)))
+
+
+def test_every_variable_has_a_path_of_its_own(model):
+    paths = variables_by_path(model)
+    assert len(paths) == len(model.variables)
+    assert {id(variable) for variable in paths.values()} == {id(variable) for variable in model.variables}
+
+
+def test_paths_say_where_a_variable_is(model):
+    paths = variables_by_path(model)
+    assert "layer_1_generator/encoder_1/self_attention/query/kernel" in paths
+    assert "layer_2_query/gamma" in paths
+
+
+@pytest.mark.skipif(keras.__version__.startswith("2."), reason="Keras 2 has no paths to compare with")
+def test_paths_are_those_of_keras_3(model):
+    assert {f"{model.name}/{path}" for path in variables_by_path(model)} == {v.path for v in model.variables}
