@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from hypertransformer_tf.compat.keras_stack import variables_by_path
+from hypertransformer_tf.keras_stack import variables_by_path
 from hypertransformer_tf.model.config import CnnConfig, ModelConfig
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 

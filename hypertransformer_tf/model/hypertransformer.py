@@ -9,7 +9,7 @@ from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, 
 from hypertransformer_tf.cnn.readout import convolution_layout, logits_layout, read_convolution, read_logits
 from hypertransformer_tf.cnn.run import run_cnn, run_convolution
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights
-from hypertransformer_tf.compat.keras_stack import variables_by_path
+from hypertransformer_tf.keras_stack import variables_by_path
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures, SharedFeatures
 from hypertransformer_tf.layers.trained_weights import TrainedConvolution, TrainedLogits
