@@ -11,6 +11,7 @@ The configuration is gin's, one to a process: `load_configuration` replaces the 
     episodes = configured(EpisodeConfig)
     check_all_used()
 """
+
 import dataclasses
 import importlib
 import inspect
@@ -21,21 +22,20 @@ import re
 from typing import Any, Mapping, Sequence, Type, TypeVar
 
 import gin
-
 from hypertransformer_tf import gin_files
 from hypertransformer_tf.errors import UserError
 
 CONFIG_MODULES = (
-    'hypertransformer_tf.data.config',
-    'hypertransformer_tf.episodes.config',
-    'hypertransformer_tf.episodes.augmentation',
-    'hypertransformer_tf.episodes.image_augmentation',
-    'hypertransformer_tf.model.config',
-    'hypertransformer_tf.training.config',
-    'hypertransformer_tf.evaluation.config',
+    "hypertransformer_tf.data.config",
+    "hypertransformer_tf.episodes.config",
+    "hypertransformer_tf.episodes.augmentation",
+    "hypertransformer_tf.episodes.image_augmentation",
+    "hypertransformer_tf.model.config",
+    "hypertransformer_tf.training.config",
+    "hypertransformer_tf.evaluation.config",
 )
 
-_T = TypeVar('_T')
+_T = TypeVar("_T")
 _bindings: list[gin_files.Binding] = []  # of the configuration in force, in the order they were read
 _macros_used: dict[str, str] = {}
 
@@ -77,15 +77,19 @@ def configured(cls: Type[_T], **values: Any) -> _T:
         return cls(**values)
     except UserError as error:
         sentence = plain_sentence(error)
-    origins = [binding.origin for binding in _bindings
-               if _names_class(binding.configurable, cls) and binding.parameter not in values
-               and re.search(rf'\b{re.escape(str(binding.parameter))}\b', sentence)]
-    raise UserError(f'{sentence.rstrip(".")} (set in {origins[-1]}).' if origins else sentence)
+    origins = [
+        binding.origin
+        for binding in _bindings
+        if _names_class(binding.configurable, cls)
+        and binding.parameter not in values
+        and re.search(rf"\b{re.escape(str(binding.parameter))}\b", sentence)
+    ]
+    raise UserError(f"{sentence.rstrip('.')} (set in {origins[-1]})." if origins else sentence)
 
 
 def plain_sentence(error: Exception) -> str:
     """The message of an error without the lines that gin adds when it passes through a configurable."""
-    return str(error).split('\n  In call to configurable')[0]
+    return str(error).split("\n  In call to configurable")[0]
 
 
 def unused_bindings() -> list[str]:
@@ -95,21 +99,24 @@ def unused_bindings() -> list[str]:
     for binding in _bindings:
         if binding.parameter:
             selector = gin_selector(binding.configurable)
-            seen = any(parameter == binding.parameter and gin_selector(name) == selector
-                       and (not binding.scope or f'{scope}/'.startswith(f'{binding.scope}/'))
-                       for scope, name, parameter in used)
+            seen = any(
+                parameter == binding.parameter
+                and gin_selector(name) == selector
+                and (not binding.scope or f"{scope}/".startswith(f"{binding.scope}/"))
+                for scope, name, parameter in used
+            )
         else:
             seen = binding.name in _macros_used
         if not seen:
             unused[binding.name] = binding.origin
-    return [f'{name} ({origin})' for name, origin in unused.items()]
+    return [f"{name} ({origin})" for name, origin in unused.items()]
 
 
 def check_all_used() -> None:
     """Raises UserError if a binding has been used by nothing: it would silently do nothing."""
     unused = unused_bindings()
     if unused:
-        raise UserError(f'Nothing in this run uses {", ".join(unused)}: take it out, or set what would use it.')
+        raise UserError(f"Nothing in this run uses {', '.join(unused)}: take it out, or set what would use it.")
 
 
 def effective_configuration(*instances: Any) -> dict[str, dict[str, Any]]:
@@ -127,15 +134,15 @@ def configuration_text(*instances: Any) -> str:
         name = _registered_name(type(instance))
         for field in dataclasses.fields(instance):
             value = getattr(instance, field.name)
-            lines.append(f'{name}.{field.name} = {_gin_literal(value)}')
-        lines.append('')
-    return '\n'.join(lines)
+            lines.append(f"{name}.{field.name} = {_gin_literal(value)}")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def gin_selector(name: str) -> str:
     """The full gin selector of a configurable's name, 'data' -> 'hypertransformer_tf.data.config.data', or ''."""
     matches = _registry().matching_selectors(name)
-    return matches[0] if len(matches) == 1 else ''
+    return matches[0] if len(matches) == 1 else ""
 
 
 def _registry() -> Any:
@@ -144,14 +151,14 @@ def _registry() -> Any:
 
 
 def _configurable_names() -> set[str]:
-    return {entry.name for selector, entry in _registry().items() if not selector.startswith('gin.')}
+    return {entry.name for selector, entry in _registry().items() if not selector.startswith("gin.")}
 
 
 def _registered_name(cls: type) -> str:
     for _, entry in _registry().items():
         if entry.wrapped is cls:
             return entry.name
-    raise ValueError(f'{cls.__name__} is not a gin configurable.')
+    raise ValueError(f"{cls.__name__} is not a gin configurable.")
 
 
 def _names_class(name: str, cls: type) -> bool:
@@ -160,35 +167,41 @@ def _names_class(name: str, cls: type) -> bool:
 
 
 def _check_macros(read: Sequence[gin_files.Binding], used: Mapping[str, str]) -> None:
-    defined = {binding.name for binding in read if binding.parameter == ''}
+    defined = {binding.name for binding in read if binding.parameter == ""}
     for name, origin in used.items():
         if name not in defined:
-            raise UserError(f'{origin} uses %{name}, which no file or binding sets'
-                            f'{gin_files.nearest(name, defined)}.')
+            raise UserError(f"{origin} uses %{name}, which no file or binding sets{gin_files.nearest(name, defined)}.")
 
 
 def _bind(binding: gin_files.Binding) -> None:
-    if binding.parameter == '':
-        gin.bind_parameter((binding.name, 'gin.macro', 'value'), binding.value)
+    if binding.parameter == "":
+        gin.bind_parameter((binding.name, "gin.macro", "value"), binding.value)
         return
     selector = gin_selector(binding.configurable)
     if not selector:
-        raise UserError(f'{binding.origin}: {binding.configurable!r} is not something that can be configured'
-                        f'{gin_files.nearest(binding.configurable, _configurable_names())}.')
+        raise UserError(
+            f"{binding.origin}: {binding.configurable!r} is not something that can be configured"
+            f"{gin_files.nearest(binding.configurable, _configurable_names())}."
+        )
     if binding.parameter is None:
         return
     known = set(inspect.signature(_registry()[selector].wrapped).parameters)
     if binding.parameter not in known:
-        raise UserError(f'{binding.origin}: {binding.configurable} has no parameter {binding.parameter!r}'
-                        f'{gin_files.nearest(binding.parameter, known)}.')
+        raise UserError(
+            f"{binding.origin}: {binding.configurable} has no parameter {binding.parameter!r}"
+            f"{gin_files.nearest(binding.parameter, known)}."
+        )
     gin.bind_parameter((binding.scope, selector, binding.parameter), binding.value)
 
 
 def _operative_parameters() -> set[tuple[str, str, str]]:
     """(scope, configurable, parameter) of everything that gin has supplied or defaulted so far."""
     text = gin.operative_config_str()
-    return {(binding.scope, binding.configurable, binding.parameter)
-            for binding in gin_files.read_binding(text, gin_files.References()) if binding.parameter}
+    return {
+        (binding.scope, binding.configurable, binding.parameter)
+        for binding in gin_files.read_binding(text, gin_files.References())
+        if binding.parameter
+    }
 
 
 def _jsonable(value: Any) -> Any:
@@ -200,7 +213,7 @@ def _jsonable(value: Any) -> Any:
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if hasattr(value, 'item'):  # a NumPy scalar
+    if hasattr(value, "item"):  # a NumPy scalar
         return value.item()
     try:
         json.dumps(value)
@@ -213,5 +226,5 @@ def _gin_literal(value: Any) -> str:
     if isinstance(value, pathlib.PurePath):
         return repr(str(value))
     if dataclasses.is_dataclass(value):
-        return f'@{_registered_name(type(value))}()'
+        return f"@{_registered_name(type(value))}()"
     return repr(value)

@@ -1,4 +1,5 @@
 """Checks of configuration values, each a UserError that names the parameter and its value."""
+
 import numbers
 from typing import Any
 
@@ -9,18 +10,17 @@ def require_whole_number(parameter: str, value: Any, at_least: int) -> None:
     """Raises UserError unless `value` is an integer (True and 3.0 are none) >= `at_least`."""
     is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not is_integer or value < at_least:
-        raise UserError(f'{parameter} = {value!r}: it must be a whole number, '
-                        f'at least {at_least}.')
+        raise UserError(f"{parameter} = {value!r}: it must be a whole number, at least {at_least}.")
 
 
 def require_number_between(parameter: str, value: Any, low: float, high: float) -> None:
     """Raises UserError unless `value` is a real number with low <= value <= high."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
-        raise UserError(f'{parameter} = {value!r}: it must be a number from {low:g} to {high:g}.')
+        raise UserError(f"{parameter} = {value!r}: it must be a number from {low:g} to {high:g}.")
 
 
 def require_flag(parameter: str, value: Any) -> None:
     """Raises UserError unless `value` is True or False."""
     if not isinstance(value, bool):
-        raise UserError(f'{parameter} = {value!r}: it must be True or False.')
+        raise UserError(f"{parameter} = {value!r}: it must be True or False.")

@@ -4,6 +4,7 @@ Gin itself looks up an `include` from the current directory only and reports err
 lines; here an include is looked up beside the including file and in the repository's gin folder, and
 every error is one sentence that names the file and the line.
 """
+
 import difflib
 import pathlib
 import tokenize
@@ -11,10 +12,9 @@ from typing import Any, Iterator, NamedTuple, Optional
 
 import gin
 from gin import config_parser
-
 from hypertransformer_tf.errors import UserError
 
-GIN_FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'gin'
+GIN_FOLDER = pathlib.Path(__file__).resolve().parents[1] / "gin"
 
 
 class Binding(NamedTuple):
@@ -22,6 +22,7 @@ class Binding(NamedTuple):
 
     `value` is None where a statement only opens a block, `configurable:`; `parameter` is then None.
     """
+
     scope: str
     configurable: str
     parameter: Optional[str]
@@ -30,8 +31,8 @@ class Binding(NamedTuple):
 
     @property
     def name(self) -> str:
-        scoped = f'{self.scope}/{self.configurable}' if self.scope else self.configurable
-        return f'{scoped}.{self.parameter}' if self.parameter else scoped
+        scoped = f"{self.scope}/{self.configurable}" if self.scope else self.configurable
+        return f"{scoped}.{self.parameter}" if self.parameter else scoped
 
 
 class References(config_parser.ParserDelegate):
@@ -39,17 +40,17 @@ class References(config_parser.ParserDelegate):
 
     def __init__(self) -> None:
         self.macros: dict[str, str] = {}  # name -> where it was used first
-        self.origin = ''
+        self.origin = ""
 
     def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Any:
         return gin.config.ConfigurableReference(scoped_configurable_name, evaluate)
 
     def macro(self, macro_name: str) -> Any:
         self.macros.setdefault(macro_name, self.origin)
-        return gin.config.ConfigurableReference(f'{macro_name}/gin.macro', True)
+        return gin.config.ConfigurableReference(f"{macro_name}/gin.macro", True)
 
 
-def find_gin_file(name: str, beside: Optional[pathlib.Path] = None, origin: str = '') -> pathlib.Path:
+def find_gin_file(name: str, beside: Optional[pathlib.Path] = None, origin: str = "") -> pathlib.Path:
     """The gin file of that path, or else of that name in the repository's gin folder.
 
     Args:
@@ -63,28 +64,31 @@ def find_gin_file(name: str, beside: Optional[pathlib.Path] = None, origin: str 
     """
     folders = [beside or pathlib.Path.cwd(), GIN_FOLDER, GIN_FOLDER.parent]
     for folder in folders:
-        for path in (folder / name, folder / f'{name}.gin'):
+        for path in (folder / name, folder / f"{name}.gin"):
             if path.is_file():
                 return path
-    known = {str(path.relative_to(GIN_FOLDER)) for path in GIN_FOLDER.rglob('*.gin')}
+    known = {str(path.relative_to(GIN_FOLDER)) for path in GIN_FOLDER.rglob("*.gin")}
     nearby = (folders[0] / name).parent
     if nearby.is_dir():
-        known |= {path.name for path in nearby.glob('*.gin')}
-    place = f' ({origin})' if origin else ''
-    raise UserError(f'Gin file {name!r}{place} is not there, neither from {folders[0]} nor in '
-                    f'{GIN_FOLDER}{nearest(name.removeprefix("gin/"), known)}.')
+        known |= {path.name for path in nearby.glob("*.gin")}
+    place = f" ({origin})" if origin else ""
+    raise UserError(
+        f"Gin file {name!r}{place} is not there, neither from {folders[0]} nor in "
+        f"{GIN_FOLDER}{nearest(name.removeprefix('gin/'), known)}."
+    )
 
 
 def nearest(wrong: str, known: set[str]) -> str:
     """'; did you mean a or b?' without the question mark, or the whole list, or nothing."""
     close = difflib.get_close_matches(wrong, sorted(known), n=3, cutoff=0.5)
     if close:
-        return f'; did you mean {" or ".join(close)}'
-    return f'; there are {", ".join(sorted(known))}' if known else ''
+        return f"; did you mean {' or '.join(close)}"
+    return f"; there are {', '.join(sorted(known))}" if known else ""
 
 
-def read_file(path: pathlib.Path, references: References,
-              including: tuple[pathlib.Path, ...] = ()) -> Iterator[Binding]:
+def read_file(
+    path: pathlib.Path, references: References, including: tuple[pathlib.Path, ...] = ()
+) -> Iterator[Binding]:
     """Yields the bindings of a file in order, those of included files where the include stands.
 
     Raises:
@@ -92,24 +96,25 @@ def read_file(path: pathlib.Path, references: References,
     """
     resolved = path.resolve()
     if resolved in including:
-        raise UserError(f'Gin file {shown(path)} includes itself by way of {shown(including[-1])}.')
+        raise UserError(f"Gin file {shown(path)} includes itself by way of {shown(including[-1])}.")
     try:
-        text = path.read_text(encoding='utf-8')
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, 'strerror', None) or 'it is not a text file'
-        raise UserError(f'Gin file {shown(path)} cannot be read: {reason}.') from None
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise UserError(f"Gin file {shown(path)} cannot be read: {reason}.") from None
     yield from _statements(text, shown(path), references, path.parent, including + (resolved,))
 
 
 def read_binding(text: str, references: References) -> Iterator[Binding]:
     """Yields what a binding given beside the files says, such as 'episodes.n_way = 20'."""
-    yield from _statements(text, '', references, None, ())
+    yield from _statements(text, "", references, None, ())
 
 
-def _statements(text: str, file: str, references: References, folder: Optional[pathlib.Path],
-                including: tuple[pathlib.Path, ...]) -> Iterator[Binding]:
+def _statements(
+    text: str, file: str, references: References, folder: Optional[pathlib.Path], including: tuple[pathlib.Path, ...]
+) -> Iterator[Binding]:
     def where(line: Optional[int]) -> str:
-        return f'{file}, line {line}' if file else f'binding {text.strip()!r}'
+        return f"{file}, line {line}" if file else f"binding {text.strip()!r}"
 
     references.origin = file or where(None)
     try:
@@ -119,31 +124,30 @@ def _statements(text: str, file: str, references: References, folder: Optional[p
                 included = find_gin_file(statement.filename, folder, origin)
                 yield from read_file(included, references, including)
             elif isinstance(statement, config_parser.ImportStatement):
-                raise UserError(f'{origin} imports {statement.module}: gin files here only set values; '
-                                'take the import out.')
+                raise UserError(
+                    f"{origin} imports {statement.module}: gin files here only set values; take the import out."
+                )
             elif isinstance(statement, config_parser.BlockDeclaration):
                 yield Binding(statement.scope, statement.selector, None, None, origin)
             else:
-                yield Binding(statement.scope, statement.selector, statement.arg_name, statement.value,
-                              origin)
+                yield Binding(statement.scope, statement.selector, statement.arg_name, statement.value, origin)
     except SyntaxError as error:
-        raise UserError(f'{where(error.lineno)} does not parse: {_reason(error)}.') from None
+        raise UserError(f"{where(error.lineno)} does not parse: {_reason(error)}.") from None
     except tokenize.TokenError as error:
         message, (line, _) = error.args
-        raise UserError(f'{where(line)} does not parse: {message} (a bracket or quote is left open).') from None
+        raise UserError(f"{where(line)} does not parse: {message} (a bracket or quote is left open).") from None
     except ValueError as error:  # gin: a reference to something unknown
-        raise UserError(f'{references.origin}: {str(error).splitlines()[0].rstrip(".")}.') from None
+        raise UserError(f"{references.origin}: {str(error).splitlines()[0].rstrip('.')}.") from None
 
 
 def _reason(error: SyntaxError) -> str:
-    line = (error.text or '').strip()
-    if 'Failed to parse token' in str(error.msg):
-        value = line.partition('=')[2].strip() or line
-        return (f'{value!r} is no value (text goes in quotes; True, False and None start with a capital; '
-                'no arithmetic)')
-    if 'EOF' in str(error.msg) or 'never closed' in str(error.msg):
-        return f'{error.msg} (a bracket or quote is left open)'
-    return f'{line!r} should read configurable.parameter = value' if line else str(error.msg).splitlines()[0]
+    line = (error.text or "").strip()
+    if "Failed to parse token" in str(error.msg):
+        value = line.partition("=")[2].strip() or line
+        return f"{value!r} is no value (text goes in quotes; True, False and None start with a capital; no arithmetic)"
+    if "EOF" in str(error.msg) or "never closed" in str(error.msg):
+        return f"{error.msg} (a bracket or quote is left open)"
+    return f"{line!r} should read configurable.parameter = value" if line else str(error.msg).splitlines()[0]
 
 
 def shown(path: pathlib.Path) -> str:

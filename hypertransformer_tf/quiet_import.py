@@ -1,4 +1,5 @@
 """Importing TensorFlow without the notes that its native code writes to standard error while it loads."""
+
 import importlib
 import os
 import sys

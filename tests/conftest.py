@@ -5,24 +5,33 @@ import pathlib
 
 import pytest
 
+import gin
 
-@pytest.fixture(scope='session')
+
+@pytest.fixture(autouse=True)
+def no_configuration_is_left_behind():
+    """What one test tells gin would be the default of every later settings dataclass."""
+    yield
+    gin.clear_config()
+
+
+@pytest.fixture(scope="session")
 def shared() -> pathlib.Path:
     """The folder `../shared` with real data sets and golden files."""
-    folder = pathlib.Path(__file__).resolve().parents[2] / 'shared'
+    folder = pathlib.Path(__file__).resolve().parents[2] / "shared"
     if not folder.is_dir():
-        pytest.skip('needs the folder ../shared beside the repository, with real data')
+        pytest.skip("needs the folder ../shared beside the repository, with real data")
     return folder
 
 
-@pytest.fixture(scope='session', autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def cache_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Decoded sets go to a folder of this test run: nothing old is read, nothing is left in the home folder."""
-    folder = tmp_path_factory.mktemp('cache')
-    before = os.environ.get('HT_CACHE_DIR')
-    os.environ['HT_CACHE_DIR'] = str(folder)
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("HT_CACHE_DIR")
+    os.environ["HT_CACHE_DIR"] = str(folder)
     yield folder
     if before is None:
-        del os.environ['HT_CACHE_DIR']
+        del os.environ["HT_CACHE_DIR"]
     else:
-        os.environ['HT_CACHE_DIR'] = before
+        os.environ["HT_CACHE_DIR"] = before

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from layer_checks import randomise, tensorflow_variable
 
 from hypertransformer_tf.model.config import CnnConfig, FeaturesConfig, ModelConfig, TransformerConfig
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
-from layer_checks import randomise, tensorflow_variable
 
 N_WAY, SHAPE, TASKS = 3, (16, 16, 1), 2
 STREAM = np.random.default_rng(0)

@@ -8,9 +8,9 @@ import sys
 import time
 from typing import Any, Callable, Iterator, Mapping, Optional
 
-import gin
 import numpy as np
 
+import gin
 from hypertransformer_tf.commands import benchmark, evaluate, train
 from hypertransformer_tf.config import load_configuration
 from hypertransformer_tf.data.config import DataConfig

@@ -1,11 +1,11 @@
 """Multi-head attention: what each query takes from each key, against loops over queries and keys."""
 
 import numpy as np
-import pytest
-
 import numpy_reference as reference
-from hypertransformer_tf.layers.attention import MultiHeadAttention
+import pytest
 from layer_checks import check_layer, randomise
+
+from hypertransformer_tf.layers.attention import MultiHeadAttention
 
 QUERIES = np.random.default_rng(0).normal(size=(2, 3, 7)).astype(np.float32)
 KEYS = np.random.default_rng(1).normal(size=(2, 5, 9)).astype(np.float32)

@@ -1,4 +1,5 @@
 """The general augmentations against one-pixel-at-a-time references, and who gets which."""
+
 import functools
 import math
 
@@ -10,7 +11,7 @@ from hypertransformer_tf.episodes.augmentation import AugmentationConfig, augmen
 from hypertransformer_tf.episodes.random_stream import RandomStream
 
 SHAPES = [(3, 2, 7, 7, 1), (2, 3, 8, 8, 3)]
-PROBABILITIES = ['rotation', 'roll', 'resize', 'contrast', 'smooth', 'negate']
+PROBABILITIES = ["rotation", "roll", "resize", "contrast", "smooth", "negate"]
 
 
 def random_images(shape):
@@ -27,19 +28,21 @@ def stretched(values, image):
     return np.rint((values - low) / (high - low) * 255).astype(np.uint8) if high > low else image
 
 
-@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_quarter_turns_are_those_of_rot90(shape):
     images = random_images(shape)
     for turns in ([0, 1, 2], [3, 3, 1], [2, 0, 2]):
-        turns = np.array(turns[:shape[0]])
-        np.testing.assert_array_equal(class_transforms.rotate_by_quarter_turns(images, turns),
-                                      each_image(images, lambda image, c: np.rot90(image, turns[c])))
+        turns = np.array(turns[: shape[0]])
+        np.testing.assert_array_equal(
+            class_transforms.rotate_by_quarter_turns(images, turns),
+            each_image(images, lambda image, c: np.rot90(image, turns[c])),
+        )
 
 
-@pytest.mark.parametrize('shape', SHAPES + [(3, 2, 6, 9, 1)])
+@pytest.mark.parametrize("shape", SHAPES + [(3, 2, 6, 9, 1)])
 def test_rotation_takes_the_nearest_pixel(shape):
     images = random_images(shape)
-    degrees = np.array([31.0, -118.0, 5.0])[:shape[0]]
+    degrees = np.array([31.0, -118.0, 5.0])[: shape[0]]
 
     def rotated(image, c):
         height, width, _ = image.shape
@@ -59,14 +62,16 @@ def test_rotation_takes_the_nearest_pixel(shape):
 
 def test_rotation_by_90_degrees_is_a_quarter_turn():
     images = random_images(SHAPES[0])
-    np.testing.assert_array_equal(class_transforms.rotate(images, np.full(3, 90.0)),
-                                  class_transforms.rotate_by_quarter_turns(images, np.full(3, 1)))
+    np.testing.assert_array_equal(
+        class_transforms.rotate(images, np.full(3, 90.0)),
+        class_transforms.rotate_by_quarter_turns(images, np.full(3, 1)),
+    )
 
 
-@pytest.mark.parametrize('shape', SHAPES + [(3, 2, 6, 9, 1)])
+@pytest.mark.parametrize("shape", SHAPES + [(3, 2, 6, 9, 1)])
 def test_roll_moves_pixels_around(shape):
     images = random_images(shape)
-    fractions = np.array([[0.3, -0.3], [-0.1, 0.0], [0.2, 0.22]])[:shape[0]]
+    fractions = np.array([[0.3, -0.3], [-0.1, 0.0], [0.2, 0.22]])[: shape[0]]
 
     def rolled(image, c):
         height, width, _ = image.shape
@@ -80,10 +85,10 @@ def test_roll_moves_pixels_around(shape):
     np.testing.assert_array_equal(class_transforms.roll(images, fractions), each_image(images, rolled))
 
 
-@pytest.mark.parametrize('shape', SHAPES + [(3, 2, 6, 9, 1)])
+@pytest.mark.parametrize("shape", SHAPES + [(3, 2, 6, 9, 1)])
 def test_shrinking_is_bilinear_and_centred_on_black(shape):
     images = random_images(shape)
-    factors = np.array([0.7, 0.85, 1.0])[:shape[0]]
+    factors = np.array([0.7, 0.85, 1.0])[: shape[0]]
 
     def shrunk(image, c):
         height, width, channels = image.shape
@@ -103,21 +108,20 @@ def test_shrinking_is_bilinear_and_centred_on_black(shape):
     assert np.abs(difference).max() <= 1 and (difference == 0).mean() > 0.99  # halves may round either way
 
 
-@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_contrast_follows_its_formula(shape):
     images = random_images(shape)
     images[0, 0] = 77  # an image without contrast stays
-    alphas = np.array([0.5, 2.5, 1.1])[:shape[0]]
+    alphas = np.array([0.5, 2.5, 1.1])[: shape[0]]
 
     def changed(image, c):
         v = image / 128 - 1
         return stretched(np.tanh((v - v.mean()) * alphas[c]) / alphas[c] + v.mean(), image)
 
-    np.testing.assert_array_equal(class_transforms.change_contrast(images, alphas),
-                                  each_image(images, changed))
+    np.testing.assert_array_equal(class_transforms.change_contrast(images, alphas), each_image(images, changed))
 
 
-@pytest.mark.parametrize('shape', SHAPES)
+@pytest.mark.parametrize("shape", SHAPES)
 def test_smoothing_is_a_3x3_mean_with_black_outside(shape):
     images = random_images(shape)
     images[1, 1] = 0
@@ -139,19 +143,19 @@ def test_negation_swaps_black_and_white():
     assert class_transforms.negate(np.array([0, 3, 255], np.uint8)).tolist() == [255, 252, 0]
 
 
-@pytest.mark.parametrize('name', PROBABILITIES)
+@pytest.mark.parametrize("name", PROBABILITIES)
 def test_each_augmentation_alters_about_its_share_of_the_classes(name):
     images = np.repeat(random_images((1, 1, 9, 9, 1)), 400, axis=0)
-    altered = augment(images, AugmentationConfig(**{f'{name}_probability': 0.3}), RandomStream(0))
+    altered = augment(images, AugmentationConfig(**{f"{name}_probability": 0.3}), RandomStream(0))
     assert altered.shape == images.shape and altered.dtype == np.uint8
     share = np.any(altered != images, axis=(1, 2, 3, 4)).mean()
     assert 0.2 < share < 0.38  # a small shift or angle may alter nothing
     np.testing.assert_array_equal(images, random_images((1, 1, 9, 9, 1)).repeat(400, axis=0))
 
 
-@pytest.mark.parametrize('name', PROBABILITIES)
+@pytest.mark.parametrize("name", PROBABILITIES)
 def test_what_happens_to_a_class_does_not_depend_on_its_images(name):
-    config = AugmentationConfig(**{f'{name}_probability': 0.7})
+    config = AugmentationConfig(**{f"{name}_probability": 0.7})
     images = random_images((6, 5, 9, 9, 3))
     whole = augment(images, config, RandomStream(4))
     for part in (slice(0, 2), slice(2, 5)):
@@ -174,20 +178,22 @@ def test_augmentations_come_in_their_order():
         assert altered[4, 4] == 55 and set(np.unique(altered)) <= {55, 255}
     config = AugmentationConfig(rotate_by_90=True, roll_probability=1.0)
     images = random_images((30, 1, 10, 10, 1))
-    turns = RandomStream(0, 'rotate_by_90').integers(0, 4, (30,))
+    turns = RandomStream(0, "rotate_by_90").integers(0, 4, (30,))
     rotated = class_transforms.rotate_by_quarter_turns(images, turns)
     np.testing.assert_array_equal(
         augment(images, config, RandomStream(0)),
-        augment(rotated, AugmentationConfig(roll_probability=1.0), RandomStream(0)))
+        augment(rotated, AugmentationConfig(roll_probability=1.0), RandomStream(0)),
+    )
 
 
 def test_an_episode_is_altered_as_one_unless_per_class():
     images = np.repeat(random_images((1, 1, 9, 9, 1)), 8, axis=0)
-    probabilities = {f'{name}_probability': 0.5 for name in PROBABILITIES}
+    probabilities = {f"{name}_probability": 0.5 for name in PROBABILITIES}
     seen = set()
     for seed in range(20):
-        altered = augment(images, AugmentationConfig(rotate_by_90=True, per_class=False, **probabilities),
-                          RandomStream(seed))
+        altered = augment(
+            images, AugmentationConfig(rotate_by_90=True, per_class=False, **probabilities), RandomStream(seed)
+        )
         assert len(np.unique(altered, axis=0)) == 1
         seen.add(altered[0].tobytes())
     assert len(seen) > 15
@@ -202,13 +208,22 @@ def test_parameters_stay_in_their_ranges(monkeypatch):
         seen[name] = values
         return images
 
-    for name in ('rotate', 'roll', 'shrink', 'change_contrast'):
+    for name in ("rotate", "roll", "shrink", "change_contrast"):
         monkeypatch.setattr(class_transforms, name, functools.partial(noted, name))
-    config = AugmentationConfig(rotation_probability=1.0, roll_probability=1.0, resize_probability=1.0,
-                                contrast_probability=1.0, angle_range=30.0)
+    config = AugmentationConfig(
+        rotation_probability=1.0,
+        roll_probability=1.0,
+        resize_probability=1.0,
+        contrast_probability=1.0,
+        angle_range=30.0,
+    )
     augment(np.zeros((500, 1, 2, 2, 1), np.uint8), config, RandomStream(0))
-    for name, low, high, shape in (('rotate', -30, 30, (500,)), ('roll', -0.3, 0.3, (500, 2)),
-                                   ('shrink', 0.7, 1, (500,)), ('change_contrast', 0.5, 2.5, (500,))):
+    for name, low, high, shape in (
+        ("rotate", -30, 30, (500,)),
+        ("roll", -0.3, 0.3, (500, 2)),
+        ("shrink", 0.7, 1, (500,)),
+        ("change_contrast", 0.5, 2.5, (500,)),
+    ):
         assert seen[name].shape == shape
         margin = (high - low) / 50
         assert low <= seen[name].min() < low + margin and high - margin < seen[name].max() < high

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_checks import path_of, tensorflow_variable
 
 from hypertransformer_tf.compat.authors_checkpoint import assign_variables, model_from_settings, read_checkpoint
 from hypertransformer_tf.compat.authors_names import authors_variables
 from hypertransformer_tf.errors import UserError
-from layer_checks import path_of, tensorflow_variable
 
 GOLDEN = (
     "encoder_decoder_bias_bn",

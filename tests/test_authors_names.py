@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from layer_checks import path_of
 
 from hypertransformer_tf.compat.authors_checkpoint import model_from_settings
 from hypertransformer_tf.compat.authors_names import authors_variables
-from layer_checks import path_of
 
 SMALL = {
     "image_size": 16,

@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import TINY, experiment_of, run_command, tree, write_gin
 
 from hypertransformer_tf.runs.run_directory import RunDirectory
-from small_runs import TINY, experiment_of, run_command, tree, write_gin
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 
 import pytest
 import tensorflow as tf
-
 from small_runs import run_here, tree, write_gin
 
 

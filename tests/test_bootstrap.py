@@ -3,6 +3,7 @@
 The set-up is tried on a copy of bin/ with a stand-in for pip, which takes no time: what the commands do
 around it is what these tests are about.
 """
+
 import os
 import pathlib
 import shutil
@@ -19,24 +20,25 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of what bin/ needs, with bin/train run by a Python that lacks the libraries."""
-    shutil.copytree(ROOT / 'bin', tmp_path / 'bin', ignore=shutil.ignore_patterns('__pycache__'))
-    for folder in ('constraints', 'hypertransformer_tf/commands'):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns('__pycache__'))
-    for file in ('setup.cfg', 'hypertransformer_tf/__init__.py', 'hypertransformer_tf/errors.py'):
+    shutil.copytree(ROOT / "bin", tmp_path / "bin", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("constraints", "hypertransformer_tf/commands"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("setup.cfg", "hypertransformer_tf/__init__.py", "hypertransformer_tf/errors.py"):
         shutil.copy(ROOT / file, tmp_path / file)
-    (tmp_path / 'hypertransformer_tf' / 'training').mkdir()
-    (tmp_path / 'hypertransformer_tf' / 'training' / '__init__.py').write_text('')
-    (tmp_path / 'hypertransformer_tf' / 'training' / 'train.py').write_text(
-        'def train(**values):\n    print("trains", values["gin_file"])\n')
+    (tmp_path / "hypertransformer_tf" / "training").mkdir()
+    (tmp_path / "hypertransformer_tf" / "training" / "__init__.py").write_text("")
+    (tmp_path / "hypertransformer_tf" / "training" / "train.py").write_text(
+        'def train(**values):\n    print("trains", values["gin_file"])\n'
+    )
     return tmp_path
 
 
-def _start(checkout: pathlib.Path, *command: str, pip: str = 'exit 0') -> subprocess.Popen:
+def _start(checkout: pathlib.Path, *command: str, pip: str = "exit 0") -> subprocess.Popen:
     # A fresh virtual environment without packages stands for a machine without the libraries.
-    base = checkout / 'bare'
+    base = checkout / "bare"
     if not base.exists():
-        subprocess.run([os.path.realpath(sys.executable), '-m', 'venv', '--without-pip', base], check=True)
-    driver = checkout / 'driver.py'
+        subprocess.run([os.path.realpath(sys.executable), "-m", "venv", "--without-pip", base], check=True)
+    driver = checkout / "driver.py"
     driver.write_text(f'''
 import os, runpy, subprocess, sys
 real = subprocess.call
@@ -57,106 +59,117 @@ sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
 ''')
-    return subprocess.Popen([base / 'bin' / 'python', driver, str(checkout / command[0]), *command[1:]],
-                            cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [base / "bin" / "python", driver, str(checkout / command[0]), *command[1:]],
+        cwd=checkout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
-def _run(checkout: pathlib.Path, *command: str, pip: str = 'exit 0') -> tuple[int, str, str]:
+def _run(checkout: pathlib.Path, *command: str, pip: str = "exit 0") -> tuple[int, str, str]:
     process = _start(checkout, *command, pip=pip)
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
 
 
 def _pip_calls(checkout: pathlib.Path) -> list[str]:
-    calls = checkout / 'pip-calls'
+    calls = checkout / "pip-calls"
     return calls.read_text().splitlines() if calls.exists() else []
 
 
 def test_a_command_sets_up_once_says_so_and_goes_on(checkout):
-    status, output, errors = _run(checkout, 'bin/train', '--gin_file=a.gin')
-    assert (status, output) == (0, 'trains a.gin\n')
-    assert f'setting up {checkout / ".venv"}, once' in errors
-    assert [call.split('install ')[1] for call in _pip_calls(checkout)] == [
-        '--upgrade pip>=24.1', '-c constraints/current.txt -e .']
-    assert _run(checkout, 'bin/train', '--gin_file=b.gin') == (0, 'trains b.gin\n', '')
+    status, output, errors = _run(checkout, "bin/train", "--gin_file=a.gin")
+    assert (status, output) == (0, "trains a.gin\n")
+    assert f"setting up {checkout / '.venv'}, once" in errors
+    assert [call.split("install ")[1] for call in _pip_calls(checkout)] == [
+        "--upgrade pip>=24.1",
+        "-c constraints/current.txt -e .",
+    ]
+    assert _run(checkout, "bin/train", "--gin_file=b.gin") == (0, "trains b.gin\n", "")
 
 
 def test_changed_requirements_bring_the_environment_up_to_date(checkout):
-    _run(checkout, 'bin/train', '--gin_file=a.gin')
-    with open(checkout / 'setup.cfg', 'a') as file:
-        file.write('\n# changed\n')
-    assert _run(checkout, 'bin/train', '--gin_file=a.gin')[1] == 'trains a.gin\n'
+    _run(checkout, "bin/train", "--gin_file=a.gin")
+    with open(checkout / "setup.cfg", "a") as file:
+        file.write("\n# changed\n")
+    assert _run(checkout, "bin/train", "--gin_file=a.gin")[1] == "trains a.gin\n"
     assert len(_pip_calls(checkout)) == 4
 
 
 def test_help_and_a_wrong_flag_set_nothing_up(checkout):
-    status, output, errors = _run(checkout, 'bin/train', '--help')
-    assert status == 0 and 'examples:' in output and errors == ''
-    status, output, errors = _run(checkout, 'bin/train', '--gin_fil=a')
-    assert status == 2 and output == '' and errors.count('\n') == 1
-    assert not (checkout / '.venv').exists()
+    status, output, errors = _run(checkout, "bin/train", "--help")
+    assert status == 0 and "examples:" in output and errors == ""
+    status, output, errors = _run(checkout, "bin/train", "--gin_fil=a")
+    assert status == 2 and output == "" and errors.count("\n") == 1
+    assert not (checkout / ".venv").exists()
 
 
 def test_a_set_up_that_was_interrupted_is_started_again(checkout):
-    process = _start(checkout, 'bin/train', '--gin_file=a.gin', pip='sleep 30')
+    process = _start(checkout, "bin/train", "--gin_file=a.gin", pip="sleep 30")
     while not _pip_calls(checkout):
         time.sleep(0.05)
     process.kill()
     process.communicate()
-    (checkout / '.venv' / 'half').write_text('')
-    status, output, errors = _run(checkout, 'bin/train', '--gin_file=a.gin')
-    assert (status, output) == (0, 'trains a.gin\n') and 'was interrupted' in errors
-    assert not (checkout / '.venv' / 'half').exists()
+    (checkout / ".venv" / "half").write_text("")
+    status, output, errors = _run(checkout, "bin/train", "--gin_file=a.gin")
+    assert (status, output) == (0, "trains a.gin\n") and "was interrupted" in errors
+    assert not (checkout / ".venv" / "half").exists()
 
 
 def test_when_pip_fails_its_reason_is_shown_and_the_next_try_begins_again(checkout):
-    status, output, errors = _run(checkout, 'bin/train', '--gin_file=a.gin', pip='echo no network; exit 1')
-    assert (status, output) == (1, '')
-    assert 'no network' in errors and 'start the same command again' in errors and 'Traceback' not in errors
-    assert _run(checkout, 'bin/train', '--gin_file=a.gin')[:2] == (0, 'trains a.gin\n')
+    status, output, errors = _run(checkout, "bin/train", "--gin_file=a.gin", pip="echo no network; exit 1")
+    assert (status, output) == (1, "")
+    assert "no network" in errors and "start the same command again" in errors and "Traceback" not in errors
+    assert _run(checkout, "bin/train", "--gin_file=a.gin")[:2] == (0, "trains a.gin\n")
 
 
 def test_two_at_once_set_up_one_environment(checkout):
-    first = _start(checkout, 'bin/train', '--gin_file=a.gin', pip='sleep 1; exit 0')
+    first = _start(checkout, "bin/train", "--gin_file=a.gin", pip="sleep 1; exit 0")
     while not _pip_calls(checkout):
         time.sleep(0.05)
-    second = _start(checkout, 'bin/train', '--gin_file=b.gin')
-    assert first.communicate(timeout=60)[0] == 'trains a.gin\n'
+    second = _start(checkout, "bin/train", "--gin_file=b.gin")
+    assert first.communicate(timeout=60)[0] == "trains a.gin\n"
     output, errors = second.communicate(timeout=60)
-    assert output == 'trains b.gin\n' and 'waiting for it' in errors
+    assert output == "trains b.gin\n" and "waiting for it" in errors
     assert len(_pip_calls(checkout)) == 2
 
 
 def test_an_environment_of_somebody_elses_is_left_alone(checkout):
-    (checkout / '.venv').mkdir()
-    (checkout / '.venv' / 'mine').write_text('precious')
-    status, _, errors = _run(checkout, 'bin/train', '--gin_file=a.gin')
-    assert status == 1 and 'was not made by this command' in errors
-    assert (checkout / '.venv' / 'mine').read_text() == 'precious'
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "mine").write_text("precious")
+    status, _, errors = _run(checkout, "bin/train", "--gin_file=a.gin")
+    assert status == 1 and "was not made by this command" in errors
+    assert (checkout / ".venv" / "mine").read_text() == "precious"
 
 
 def test_an_environment_that_has_all_is_used_as_it_is(checkout):
-    done = subprocess.run([sys.executable, checkout / 'bin' / 'train', '--gin_file=a.gin'], capture_output=True,
-                          text=True, check=True)
-    assert done.stdout == 'trains a.gin\n' and not (checkout / '.venv').exists()
+    done = subprocess.run(
+        [sys.executable, checkout / "bin" / "train", "--gin_file=a.gin"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "trains a.gin\n" and not (checkout / ".venv").exists()
 
 
 def test_bin_test_runs_fast_or_slow_tests_and_passes_arguments_on(checkout):
-    (checkout / 'tests').mkdir()
-    (checkout / 'tests' / 'test_two.py').write_text(
-        'import pytest\ndef test_fast(): pass\n@pytest.mark.slow\ndef test_slow(): assert 0\n')
-    command = [sys.executable, checkout / 'bin' / 'test']
+    (checkout / "tests").mkdir()
+    (checkout / "tests" / "test_two.py").write_text(
+        "import pytest\ndef test_fast(): pass\n@pytest.mark.slow\ndef test_slow(): assert 0\n"
+    )
+    command = [sys.executable, checkout / "bin" / "test"]
 
     def closing(*arguments: str) -> str:
-        return subprocess.run(command + list(arguments), capture_output=True, text=True, check=False,
-                              cwd=checkout).stdout
-    assert '1 passed' in closing() and 'failed' not in closing()
-    assert '1 failed' in closing('--slow')
-    assert '1 passed' in closing('-k', 'fast') and '1 passed' in closing('tests/test_two.py::test_fast', '-q')
+        return subprocess.run(
+            command + list(arguments), capture_output=True, text=True, check=False, cwd=checkout
+        ).stdout
+
+    assert "1 passed" in closing() and "failed" not in closing()
+    assert "1 failed" in closing("--slow")
+    assert "1 passed" in closing("-k", "fast") and "1 passed" in closing("tests/test_two.py::test_fast", "-q")
 
 
 def test_commands_are_executable_and_short():
-    for name in ('train', 'evaluate', 'benchmark', 'test'):
-        file = ROOT / 'bin' / name
+    for name in ("train", "evaluate", "benchmark", "test"):
+        file = ROOT / "bin" / name
         assert file.stat().st_mode & stat.S_IXUSR
         assert len(file.read_text().splitlines()) < 40

@@ -1,4 +1,5 @@
 """What checkpoint files promise: whole or not there, checked when read, the newest few kept."""
+
 import errno
 import os
 import pathlib
@@ -17,12 +18,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def _arrays(step: int, size: int = 100) -> dict[str, np.ndarray]:
-    return {'weight': np.full((size, 3), step, np.float32), 'step': np.array(step, np.int64)}
+    return {"weight": np.full((size, 3), step, np.float32), "step": np.array(step, np.int64)}
 
 
 def _save(folder: pathlib.Path, *steps: int, keep: int = 3) -> None:
     for step in steps:
-        checkpoints.save_checkpoint(folder, step, _arrays(step), {'seed': 1}, keep=keep)
+        checkpoints.save_checkpoint(folder, step, _arrays(step), {"seed": 1}, keep=keep)
 
 
 def _flip_byte(path: pathlib.Path, position: int) -> None:
@@ -33,12 +34,18 @@ def _flip_byte(path: pathlib.Path, position: int) -> None:
 
 def test_arrays_and_metadata_come_back_as_they_were(tmp_path):
     transposed = np.arange(6, dtype=np.float64).reshape(2, 3).T
-    arrays = {'a/kernel:0': transposed, 'scalar': np.array(3, np.int64), 'none': np.zeros((0, 4), np.float32),
-              'mask': np.array([True, False]), 'state': np.array([1, 2**40], np.uint64), 'half': np.ones(2, np.float16)}
-    metadata = {'seed': 7, 'best': 0.125, 'note': 'ü "quoted"'}
-    checkpoints.save_checkpoint(tmp_path / 'new', 1234, arrays, metadata)
-    loaded = checkpoints.load_latest(tmp_path / 'new')
-    assert loaded.path.name == 'checkpoint-00001234.safetensors'
+    arrays = {
+        "a/kernel:0": transposed,
+        "scalar": np.array(3, np.int64),
+        "none": np.zeros((0, 4), np.float32),
+        "mask": np.array([True, False]),
+        "state": np.array([1, 2**40], np.uint64),
+        "half": np.ones(2, np.float16),
+    }
+    metadata = {"seed": 7, "best": 0.125, "note": 'ü "quoted"'}
+    checkpoints.save_checkpoint(tmp_path / "new", 1234, arrays, metadata)
+    loaded = checkpoints.load_latest(tmp_path / "new")
+    assert loaded.path.name == "checkpoint-00001234.safetensors"
     assert (loaded.step, loaded.metadata) == (1234, metadata)
     assert {type(value) for value in loaded.metadata.values()} == {int, float, str}
     assert set(loaded.arrays) == set(arrays)
@@ -49,7 +56,7 @@ def test_arrays_and_metadata_come_back_as_they_were(tmp_path):
 
 def test_a_folder_without_checkpoints_has_no_latest(tmp_path):
     assert checkpoints.load_latest(tmp_path) is None
-    assert checkpoints.load_latest(tmp_path / 'absent') is None
+    assert checkpoints.load_latest(tmp_path / "absent") is None
     assert checkpoints.load_best(tmp_path) is None
 
 
@@ -57,35 +64,38 @@ def test_only_the_newest_are_kept_and_the_best_beside_them(tmp_path):
     checkpoints.save_best(tmp_path, 10, _arrays(10), {})
     _save(tmp_path, 10, 20, 30, 40, 50, keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        'best.safetensors', 'checkpoint-00000040.safetensors', 'checkpoint-00000050.safetensors']
+        "best.safetensors",
+        "checkpoint-00000040.safetensors",
+        "checkpoint-00000050.safetensors",
+    ]
     assert checkpoints.load_best(tmp_path).step == 10
 
 
-@pytest.mark.parametrize('harm', ['cut', 'empty', 'flipped in the weights', 'flipped in the header', 'other content'])
+@pytest.mark.parametrize("harm", ["cut", "empty", "flipped in the weights", "flipped in the header", "other content"])
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, harm):
     _save(tmp_path, 10, 20)
-    newest = tmp_path / 'checkpoint-00000020.safetensors'
+    newest = tmp_path / "checkpoint-00000020.safetensors"
     size = newest.stat().st_size
-    if harm == 'cut':
+    if harm == "cut":
         os.truncate(newest, size // 2)
-    elif harm == 'empty':
+    elif harm == "empty":
         os.truncate(newest, 0)
-    elif harm == 'flipped in the weights':
+    elif harm == "flipped in the weights":
         _flip_byte(newest, size - 5)
-    elif harm == 'flipped in the header':
-        _flip_byte(newest, newest.read_bytes().index(b'sha256') + 12)
+    elif harm == "flipped in the header":
+        _flip_byte(newest, newest.read_bytes().index(b"sha256") + 12)
     else:
-        newest.write_text('something else')
+        newest.write_text("something else")
     reports = []
     loaded = checkpoints.load_latest(tmp_path, reports.append)
     assert loaded.step == 10
-    assert len(reports) == 1 and 'checkpoint-00000020.safetensors is damaged' in reports[0]
-    assert 'continuing from step 10' in reports[0]
+    assert len(reports) == 1 and "checkpoint-00000020.safetensors is damaged" in reports[0]
+    assert "continuing from step 10" in reports[0]
 
 
 def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
-    arrays = {'weight': np.arange(4, dtype=np.float32)}
-    path = checkpoints.save_checkpoint(tmp_path, 3, arrays, {'seed': 1})
+    arrays = {"weight": np.arange(4, dtype=np.float32)}
+    path = checkpoints.save_checkpoint(tmp_path, 3, arrays, {"seed": 1})
     content = path.read_bytes()
     noticed = 0
     for position in range(len(content)):
@@ -98,8 +108,8 @@ def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
             except checkpoints.DamagedCheckpoint:
                 noticed += 1
                 continue
-            assert loaded.step == 3 and loaded.metadata == {'seed': 1}
-            np.testing.assert_array_equal(loaded.arrays['weight'], arrays['weight'])
+            assert loaded.step == 3 and loaded.metadata == {"seed": 1}
+            np.testing.assert_array_equal(loaded.arrays["weight"], arrays["weight"])
     assert noticed > 0.9 * 8 * len(content)
 
 
@@ -107,13 +117,13 @@ def test_when_all_are_damaged_training_does_not_silently_begin_again(tmp_path):
     _save(tmp_path, 10, 20)
     for path in tmp_path.iterdir():
         os.truncate(path, 20)
-    with pytest.raises(UserError, match='All 2 checkpoints'):
+    with pytest.raises(UserError, match="All 2 checkpoints"):
         checkpoints.load_latest(tmp_path)
 
 
 def test_a_damaged_later_checkpoint_does_not_push_out_good_ones(tmp_path):
     _save(tmp_path, 10, 20, 30)
-    os.truncate(tmp_path / 'checkpoint-00000030.safetensors', 9)
+    os.truncate(tmp_path / "checkpoint-00000030.safetensors", 9)
     _save(tmp_path, 25, keep=1)
     assert checkpoints.load_latest(tmp_path).step == 25
 
@@ -121,31 +131,32 @@ def test_a_damaged_later_checkpoint_does_not_push_out_good_ones(tmp_path):
 def test_a_damaged_best_checkpoint_is_named(tmp_path):
     path = checkpoints.save_best(tmp_path, 1, _arrays(1), {})
     _flip_byte(path, path.stat().st_size - 1)
-    with pytest.raises(UserError, match=r'best\.safetensors is damaged \(checksum differs\)'):
+    with pytest.raises(UserError, match=r"best\.safetensors is damaged \(checksum differs\)"):
         checkpoints.load_best(tmp_path)
 
 
 def test_loading_changes_nothing_and_leftovers_go_when_asked(tmp_path):
     _save(tmp_path, 10)
-    leftover = tmp_path / '.checkpoint-00000020.safetensors.123.partial'
-    leftover.write_bytes(b'half')
+    leftover = tmp_path / ".checkpoint-00000020.safetensors.123.partial"
+    leftover.write_bytes(b"half")
     assert checkpoints.load_latest(tmp_path).step == 10
     assert leftover.exists()
     checkpoints.remove_leftovers(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ['checkpoint-00000010.safetensors']
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000010.safetensors"]
 
 
-@pytest.mark.parametrize('call', ['fsync', 'replace'])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_full_disk_leaves_the_last_good_checkpoint_and_nothing_else(tmp_path, monkeypatch, call):
     _save(tmp_path, 10)
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
-        with pytest.raises(SaveError, match='No space left on device; checkpoint-00000010.safetensors is intact'):
+        with pytest.raises(SaveError, match="No space left on device; checkpoint-00000010.safetensors is intact"):
             checkpoints.save_checkpoint(tmp_path, 20, _arrays(20), {})
-    assert [path.name for path in tmp_path.iterdir()] == ['checkpoint-00000010.safetensors']
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000010.safetensors"]
     assert checkpoints.load_latest(tmp_path).step == 10
 
 
@@ -163,10 +174,11 @@ try:
 except checkpoints.SaveError as error:
   print(error)
 """
-    done = subprocess.run([sys.executable, '-c', program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True,
-                          check=True)
-    assert 'checkpoint-00000001.safetensors is intact' in done.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ['checkpoint-00000001.safetensors']
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "checkpoint-00000001.safetensors is intact" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-00000001.safetensors"]
     assert checkpoints.load_latest(tmp_path).step == 1
 
 
@@ -184,8 +196,9 @@ while True:
 """
     before = 0
     for attempt in range(8):
-        with subprocess.Popen([sys.executable, '-c', program, str(tmp_path)], cwd=ROOT,
-                              stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
+        ) as process:
             process.stdout.readline()
             time.sleep(0.05 + 0.013 * attempt)
             process.send_signal(signal.SIGKILL)
@@ -195,5 +208,5 @@ while True:
         if loaded is not None:
             assert loaded.step >= before
             before = loaded.step
-            np.testing.assert_array_equal(loaded.arrays['w'], np.full(200_000, loaded.step, np.float32))
+            np.testing.assert_array_equal(loaded.arrays["w"], np.full(200_000, loaded.step, np.float32))
     assert before > 0

@@ -8,18 +8,18 @@ from hypertransformer_tf.errors import UserError
 
 
 def sizes(splits):
-    return [len(splits[name]) for name in ('train', 'validation', 'test')]
+    return [len(splits[name]) for name in ("train", "validation", "test")]
 
 
-@pytest.mark.parametrize('num_classes', [3, 4, 5, 7, 10, 11, 100, 1623])
+@pytest.mark.parametrize("num_classes", [3, 4, 5, 7, 10, 11, 100, 1623])
 def test_every_class_is_in_exactly_one_split_and_no_split_is_empty(num_classes):
-    splits = split_classes(num_classes, (0.7, 0.1, 0.2), 0, 'toy')
+    splits = split_classes(num_classes, (0.7, 0.1, 0.2), 0, "toy")
     assert sorted(np.concatenate(list(splits.values()))) == list(range(num_classes))
     assert min(sizes(splits)) >= 1
 
 
 @pytest.mark.parametrize(
-    'fractions, expected',
+    "fractions, expected",
     [
         ((0.7, 0.1, 0.2), [70, 10, 20]),
         ((0.64, 0.16, 0.2), [64, 16, 20]),
@@ -30,30 +30,30 @@ def test_every_class_is_in_exactly_one_split_and_no_split_is_empty(num_classes):
     ],
 )
 def test_split_sizes_follow_the_fractions(fractions, expected):
-    assert sizes(split_classes(100, fractions, 0, 'toy')) == expected
+    assert sizes(split_classes(100, fractions, 0, "toy")) == expected
 
 
 def test_a_seed_gives_one_split_and_another_seed_another():
-    first, again, other = (split_classes(50, (0.7, 0.1, 0.2), seed, 'toy')['train'] for seed in (1, 1, 2))
+    first, again, other = (split_classes(50, (0.7, 0.1, 0.2), seed, "toy")["train"] for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
 def test_the_split_does_not_change_between_versions():
-    assert split_classes(10, (0.7, 0.1, 0.2), 0, 'toy')['train'].tolist() == [7, 8, 1, 5, 3, 4, 2]
+    assert split_classes(10, (0.7, 0.1, 0.2), 0, "toy")["train"].tolist() == [7, 8, 1, 5, 3, 4, 2]
 
 
 def test_too_few_classes_for_three_splits_are_refused_with_the_way_out():
-    with pytest.raises(UserError, match=r'toy holds 2 class.* 3 classes.*\(0, 0, 1\)'):
-        split_classes(2, (0.7, 0.1, 0.2), 0, 'toy')
+    with pytest.raises(UserError, match=r"toy holds 2 class.* 3 classes.*\(0, 0, 1\)"):
+        split_classes(2, (0.7, 0.1, 0.2), 0, "toy")
 
 
 def test_one_class_is_enough_for_one_split():
-    assert sizes(split_classes(1, (0, 0, 1), 0, 'toy')) == [0, 0, 1]
+    assert sizes(split_classes(1, (0, 0, 1), 0, "toy")) == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
-    'num_classes, expected',
+    "num_classes, expected",
     [(50, [35, 5, 10]), (20, [10, 5, 5]), (15, [5, 5, 5]), (14, [9, 0, 5]), (10, [5, 0, 5]), (9, [5, 0, 4])],
 )
 def test_small_sets_leave_every_split_the_classes_of_an_episode(num_classes, expected):
-    assert sizes(split_classes(num_classes, (0.7, 0.1, 0.2), 0, 'toy', least=5)) == expected
+    assert sizes(split_classes(num_classes, (0.7, 0.1, 0.2), 0, "toy", least=5)) == expected

@@ -1,4 +1,5 @@
 """The commands: help that is quick and says something, and errors as one sentence with the right exit status."""
+
 import dataclasses
 import importlib
 import pathlib
@@ -20,7 +21,7 @@ class _Result:
     accuracy: float = 0.875
 
     def __str__(self) -> str:
-        return 'accuracy 87.5%'
+        return "accuracy 87.5%"
 
 
 @pytest.fixture
@@ -31,82 +32,114 @@ def called(monkeypatch):
     def work(**values):
         arguments.update(values)
         return _Result()
-    for package, name in (('training', 'train'), ('evaluation', 'evaluate'), ('training', 'benchmark')):
-        module = types.ModuleType(f'hypertransformer_tf.{package}.{name}')
+
+    for package, name in (("training", "train"), ("evaluation", "evaluate"), ("training", "benchmark")):
+        module = types.ModuleType(f"hypertransformer_tf.{package}.{name}")
         setattr(module, name, work)
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setattr(importlib.import_module(f'hypertransformer_tf.{package}'), name, module, raising=False)
+        monkeypatch.setattr(importlib.import_module(f"hypertransformer_tf.{package}"), name, module, raising=False)
     return arguments
 
 
 def _main(command, monkeypatch, *flags: str) -> int:
-    monkeypatch.setattr(sys, 'argv', ['command', *flags])
+    monkeypatch.setattr(sys, "argv", ["command", *flags])
     return command.main()
 
 
-@pytest.mark.parametrize('command, mentions', [
-    ('train', ('--gin_file', '--gin_bindings', '--run_dir', '--strategy', 'gin/quickstart.gin', 'Ctrl-C')),
-    ('evaluate', ('--run_dir', '--split', '1024', 'interval_95')),
-    ('benchmark', ('--gin_file', '--seconds', 'episodes_per_second')),
-    ('test', ('--slow', 'pytest'))])
+@pytest.mark.parametrize(
+    "command, mentions",
+    [
+        ("train", ("--gin_file", "--gin_bindings", "--run_dir", "--strategy", "gin/quickstart.gin", "Ctrl-C")),
+        ("evaluate", ("--run_dir", "--split", "1024", "interval_95")),
+        ("benchmark", ("--gin_file", "--seconds", "episodes_per_second")),
+        ("test", ("--slow", "pytest")),
+    ],
+)
 def test_help_is_there_within_two_seconds(command, mentions):
     started = time.monotonic()
-    done = subprocess.run([ROOT / 'bin' / command, '--help'], capture_output=True, text=True, check=True)
+    done = subprocess.run([ROOT / "bin" / command, "--help"], capture_output=True, text=True, check=True)
     assert time.monotonic() - started < 2
-    assert all(word in done.stdout for word in mentions) and done.stderr == ''
+    assert all(word in done.stdout for word in mentions) and done.stderr == ""
 
 
-@pytest.mark.parametrize('flags, says', [
-    ([], '--gin_file'),
-    (['--gin_fil=x'], '--gin_file'),
-    (['--gin_file=x', '--step=3'], "'--step=3' is not one of its flags; did you mean --steps"),
-    (['--gin_file=x', '--steps=0'], "'0' is not a whole number of at least 1"),
-    (['--gin_file=x', '--seed=many'], "'many' is not a whole number"),
-    (['--gin_file=x', '--strategy=both'], "'both'")])
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        ([], "--gin_file"),
+        (["--gin_fil=x"], "--gin_file"),
+        (["--gin_file=x", "--step=3"], "'--step=3' is not one of its flags; did you mean --steps"),
+        (["--gin_file=x", "--steps=0"], "'0' is not a whole number of at least 1"),
+        (["--gin_file=x", "--seed=many"], "'many' is not a whole number"),
+        (["--gin_file=x", "--strategy=both"], "'both'"),
+    ],
+)
 def test_a_wrong_flag_is_one_sentence_and_status_two(flags, says):
-    done = subprocess.run([ROOT / 'bin' / 'train', *flags], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stdout == ''
-    assert says in done.stderr and done.stderr.count('\n') == 1 and 'Traceback' not in done.stderr
+    done = subprocess.run([ROOT / "bin" / "train", *flags], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert says in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
 def test_train_passes_its_flags_on(called, monkeypatch):
-    status = _main(train, monkeypatch, '--gin_file=a.gin', '--gin_bindings=x.y = 1', '--gin_bindings', 'x.z = 2',
-                   '--steps=250_000', '--run_dir=here', '--seed=0')
+    status = _main(
+        train,
+        monkeypatch,
+        "--gin_file=a.gin",
+        "--gin_bindings=x.y = 1",
+        "--gin_bindings",
+        "x.z = 2",
+        "--steps=250_000",
+        "--run_dir=here",
+        "--seed=0",
+    )
     assert status == 0
-    assert called == {'gin_file': 'a.gin', 'gin_bindings': ['x.y = 1', 'x.z = 2'], 'run_dir': 'here',
-                      'data_dir': None, 'steps': 250_000, 'seed': 0, 'strategy': 'auto'}
+    assert called == {
+        "gin_file": "a.gin",
+        "gin_bindings": ["x.y = 1", "x.z = 2"],
+        "run_dir": "here",
+        "data_dir": None,
+        "steps": 250_000,
+        "seed": 0,
+        "strategy": "auto",
+    }
 
 
 def test_evaluate_measures_by_the_authors_protocol_unless_told_otherwise(called, monkeypatch, capsys):
-    assert _main(evaluate, monkeypatch, '--run_dir=here') == 0
-    assert called == {'run_dir': 'here', 'split': 'test', 'episodes': 1024, 'query_batches': 16, 'data_dir': None}
-    assert capsys.readouterr().out == 'accuracy 87.5%\n'
+    assert _main(evaluate, monkeypatch, "--run_dir=here") == 0
+    assert called == {"run_dir": "here", "split": "test", "episodes": 1024, "query_batches": 16, "data_dir": None}
+    assert capsys.readouterr().out == "accuracy 87.5%\n"
 
 
-@pytest.mark.parametrize('command, flag', [(evaluate, '--run_dir=here'), (benchmark, '--gin_file=a.gin')])
+@pytest.mark.parametrize("command, flag", [(evaluate, "--run_dir=here"), (benchmark, "--gin_file=a.gin")])
 def test_json_is_all_there_is_on_standard_output(called, monkeypatch, capsys, command, flag):
-    assert _main(command, monkeypatch, flag, '--json') == 0
+    assert _main(command, monkeypatch, flag, "--json") == 0
     assert capsys.readouterr().out == '{"accuracy": 0.875}\n'
 
 
-@pytest.mark.parametrize('error, status', [
-    (UserError('The value 3 is too small.'), 2), (SaveError('The disk is full.'), 1),
-    (KeyboardInterrupt('Stopped at step 7.'), 130)])
+@pytest.mark.parametrize(
+    "error, status",
+    [
+        (UserError("The value 3 is too small."), 2),
+        (SaveError("The disk is full."), 1),
+        (KeyboardInterrupt("Stopped at step 7."), 130),
+    ],
+)
 def test_errors_become_one_line_and_an_exit_status(capsys, error, status):
     def command():
         raise error
+
     assert cli.run(command) == status
-    assert capsys.readouterr().err == f'{error}\n'
+    assert capsys.readouterr().err == f"{error}\n"
 
 
 def test_an_error_that_came_through_gin_stays_one_sentence(capsys):
     import gin
 
-    @gin.configurable('test_cli_broken')
+    @gin.configurable("test_cli_broken")
     def broken():
-        raise UserError('The value 3 is too small.')
+        raise UserError("The value 3 is too small.")
+
     assert cli.run(broken) == 2
-    assert capsys.readouterr().err == 'The value 3 is too small.\n'
+    assert capsys.readouterr().err == "The value 3 is too small.\n"
 
 
 def test_a_bug_keeps_its_traceback():

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from small_runs import TINY, experiment_of, own_configuration, run_here, tree, write_gin
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.evaluate import evaluate
@@ -10,7 +11,6 @@ from hypertransformer_tf.runs.checkpoints import load_best
 from hypertransformer_tf.runs.metrics_file import read_metrics
 from hypertransformer_tf.runs.run_directory import RunDirectory
 from hypertransformer_tf.training.train import train
-from small_runs import TINY, experiment_of, own_configuration, run_here, tree, write_gin
 
 
 def _strict(text):

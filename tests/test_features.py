@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-import pytest
-
 import numpy_reference as reference
-from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures, SharedFeatures
+import pytest
 from layer_checks import check_layer, randomise
+
+from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures, SharedFeatures
 
 
 def _images(*shape, seed=0):

@@ -6,11 +6,11 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_runs import ROOT, noise, own_configuration
 
 from hypertransformer_tf.training.build import build_training
 from hypertransformer_tf.training.step import as_floats
 from hypertransformer_tf.training.train import load_experiment
-from small_runs import ROOT, noise, own_configuration
 
 GIN = ROOT / "gin"
 RUNS = sorted(path.name for path in GIN.glob("*.gin"))
@@ -127,6 +127,8 @@ def test_the_authors_omniglot_settings_are_those_they_published():
             activation="relu",
             skip_last_nonlinearity=False,
             dropout=0.0,
+            output_scale=1.0,
+            match_labels=False,
         ),
         _subset(experiment.generator, allocation="output", bias=False, batch_norm=False, add_trained_weights=False),
         _subset(
@@ -158,14 +160,13 @@ def test_the_authors_omniglot_settings_are_those_they_published():
     assert experiment.episodes.n_way * experiment.episodes.queries_per_class == 60  # query images
 
 
-def test_our_own_recipe_trains_the_authors_model():
-    authors, ours = _load("omniglot_4layer.gin"), _load("omniglot_4layer_fast.gin")
+@pytest.mark.parametrize("name", [name for name in RUNS if name.startswith("omniglot_4layer_")])
+def test_our_own_recipes_train_the_authors_model(name):
+    authors, ours = _load("omniglot_4layer.gin"), _load(name)
     # How variables begin is the recipe's; what is computed from them is the model's.
-    begin = dataclasses.replace(ours.features, initializer=authors.features.initializer)
-    assert (ours.cnn, begin, ours.transformer, ours.generator) == (
-        authors.cnn,
-        authors.features,
-        authors.transformer,
-        authors.generator,
-    )
-    assert (ours.data, ours.episodes.n_way, ours.episodes.k_shot) == (authors.data, 20, 1)
+    features = dataclasses.replace(ours.features, initializer=authors.features.initializer)
+    begin = {name: getattr(authors.transformer, name) for name in ("output_scale", "match_labels")}
+    transformer = dataclasses.replace(ours.transformer, **begin)
+    assert (ours.cnn, ours.generator) == (authors.cnn, authors.generator)
+    assert (features, transformer) == (authors.features, authors.transformer)
+    assert (ours.data, ours.episodes, ours.augmentation) == (authors.data, authors.episodes, authors.augmentation)

@@ -9,14 +9,14 @@ from hypertransformer_tf.data import glyphs
 from hypertransformer_tf.data.config import DataConfig
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope="module")
 def default():
     return glyphs.load_glyphs(DataConfig())
 
 
-def test_the_default_set_has_400_classes_of_20_images(default):
-    assert default.images.shape == (8000, 28, 28, 1) and default.num_classes == 400
-    assert {default.count(c) for c in range(400)} == {20}
+def test_the_default_set_has_800_classes_of_20_images(default):
+    assert default.images.shape == (16000, 28, 28, 1) and default.num_classes == 800
+    assert {default.count(c) for c in range(800)} == {20}
 
 
 def test_strokes_are_black_on_white_paper(default):
@@ -28,7 +28,7 @@ def test_strokes_are_black_on_white_paper(default):
 
 def test_equal_arguments_give_the_same_bytes_on_every_machine():
     drawn = glyphs.draw_glyphs(4, 3, 20, seed=1).images
-    assert hashlib.sha256(np.ascontiguousarray(drawn)).hexdigest()[:16] == '1441ce7f43d1062c'
+    assert hashlib.sha256(np.ascontiguousarray(drawn)).hexdigest()[:16] == "1441ce7f43d1062c"
 
 
 def test_another_seed_is_another_script():
@@ -74,20 +74,20 @@ def nearest_neighbour_accuracy(images, n_way, episodes, rng):
 
 
 def test_comparing_pixels_is_not_enough(default):
-    images = default.images[..., 0].reshape(400, 20, 28, 28).astype(np.float32)
+    images = default.images[..., 0].reshape(800, 20, 28, 28).astype(np.float32)
     accuracy = nearest_neighbour_accuracy(images, 5, 3000, np.random.default_rng(0))
     assert 0.3 < accuracy < 0.65  # 5-way 1-shot; chance is 0.2
 
 
 def test_the_second_load_comes_from_the_cache(default, monkeypatch):
     def draw_again(*_):
-        raise AssertionError('drawn again')
+        raise AssertionError("drawn again")
 
-    monkeypatch.setattr(glyphs, 'draw_glyphs', draw_again)
+    monkeypatch.setattr(glyphs, "draw_glyphs", draw_again)
     again = glyphs.load_glyphs(DataConfig())
     assert isinstance(again.images, np.memmap) and np.array_equal(again.images, default.images)
 
 
 def test_a_script_with_no_room_for_distinct_characters_is_still_complete(monkeypatch):
-    monkeypatch.setattr(glyphs, '_LEAST_DIFFERENCE', 2.0)
+    monkeypatch.setattr(glyphs, "_LEAST_DIFFERENCE", 2.0)
     assert glyphs.draw_glyphs(10, 1).num_classes == 10

@@ -3,12 +3,9 @@
 import json
 
 import numpy as np
+import numpy_reference as reference
 import pytest
 import tensorflow as tf
-
-import numpy_reference as reference
-from hypertransformer_tf.layers.dropout import Dropout
-from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from layer_checks import path_of
 from small_model import (
     LABELS,
@@ -25,6 +22,9 @@ from small_model import (
     leaves,
     make_model,
 )
+
+from hypertransformer_tf.layers.dropout import Dropout
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 """Image augmentation against references that go pixel by pixel."""
+
 import colorsys
 
 import numpy as np
@@ -29,7 +30,7 @@ def reference(image, flip, shift, brightness, contrast, crop):
     mean = values.mean(axis=(0, 1))
     values = (values - mean) * contrast + mean
     top, left, h, w = crop
-    values = values[top:top + h, left:left + w]
+    values = values[top : top + h, left : left + w]
     result = np.empty(image.shape)
     for i in range(height):
         for j in range(width):
@@ -37,24 +38,32 @@ def reference(image, flip, shift, brightness, contrast, crop):
             x = min(max((j + 0.5) * w / width - 0.5, 0), w - 1)
             row, column = min(int(y), h - 2), min(int(x), w - 2)
             weights = np.outer([row + 1 - y, y - row], [column + 1 - x, x - column])[:, :, None]
-            result[i, j] = (weights * values[row:row + 2, column:column + 2]).sum(axis=(0, 1))
+            result[i, j] = (weights * values[row : row + 2, column : column + 2]).sum(axis=(0, 1))
     return np.clip(np.rint(result), 0, 255)
 
 
 def drawn_for(stream, individually, index, count, height, width):
     """The parameters of one image, read from the named streams."""
     shape, own = ((count,), index) if individually else ((1,), 0)
-    draw = lambda name: stream.child(name).uniform(shape)[own]
-    crop = stream.child('crop').uniform((count, 3))[index]
+
+    def draw(name):
+        return stream.child(name).uniform(shape)[own]
+
+    crop = stream.child("crop").uniform((count, 3))[index]
     side = 0.6 + 0.4 * crop[0]
     h, w = round(side * height), round(side * width)
     top, left = int(crop[1] * (height - h + 1)), int(crop[2] * (width - w + 1))
-    return (draw('flip') < 0.5, 0.4 * draw('hue') - 0.2, 0.6 * draw('brightness') - 0.3,
-            0.8 + 0.4 * draw('contrast'), (top, left, h, w))
+    return (
+        draw("flip") < 0.5,
+        0.4 * draw("hue") - 0.2,
+        0.6 * draw("brightness") - 0.3,
+        0.8 + 0.4 * draw("contrast"),
+        (top, left, h, w),
+    )
 
 
-@pytest.mark.parametrize('channels', [1, 3])
-@pytest.mark.parametrize('config', [TOGETHER, INDIVIDUALLY])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("config", [TOGETHER, INDIVIDUALLY])
 def test_images_are_those_of_the_reference(config, channels):
     images = random_images(6, 12, 10, channels)
     images[0] = 140
@@ -62,16 +71,17 @@ def test_images_are_those_of_the_reference(config, channels):
         stream = RandomStream(seed)
         altered = augment_images(images, config, stream)
         assert altered.dtype == np.uint8
-        expected = np.array([reference(image, *drawn_for(stream, config.individually, i, 6, 12, 10))
-                             for i, image in enumerate(images)])
+        expected = np.array(
+            [reference(image, *drawn_for(stream, config.individually, i, 6, 12, 10)) for i, image in enumerate(images)]
+        )
         difference = np.abs(altered - expected)
         assert difference.max() <= 1 and (difference == 0).mean() > 0.99  # halves may round either way
 
 
-@pytest.mark.parametrize('shift', [-0.5, -0.2, 0.0, 0.07, 0.2, 1 / 3, 0.9])
+@pytest.mark.parametrize("shift", [-0.5, -0.2, 0.0, 0.07, 0.2, 1 / 3, 0.9])
 def test_hue_turns_as_in_colorsys(shift):
     planes = random_images(3, 20, 20).astype(np.float32)
-    planes[:, 0] = planes[0, 0]                     # greys
+    planes[:, 0] = planes[0, 0]  # greys
     planes[:, 1] = [[0, 255] * 10, [255, 0] * 10, [0] * 20]  # pure colours
     expected = np.empty_like(planes)
     for i in range(20):
@@ -103,14 +113,14 @@ def test_images_are_drawn_for_together_but_for_the_crop():
 
 
 def test_about_half_of_the_images_are_flipped(monkeypatch):
-    monkeypatch.setattr(image_augmentation, '_CROP_SIDE', (1.0, 1.0))
+    monkeypatch.setattr(image_augmentation, "_CROP_SIDE", (1.0, 1.0))
     ramp = np.repeat(np.linspace(50, 200, 8).astype(np.uint8).reshape(1, 1, 8, 1), 8, axis=1)
     altered = augment_images(np.repeat(ramp, 300, axis=0), INDIVIDUALLY, RandomStream(0)).astype(int)
     assert 0.4 < (altered[:, 0, 0, 0] > altered[:, 0, -1, 0]).mean() < 0.6
 
 
 def test_bright_and_dark_values_are_cut_off_not_wrapped(monkeypatch):
-    monkeypatch.setattr(image_augmentation, '_CROP_SIDE', (1.0, 1.0))
+    monkeypatch.setattr(image_augmentation, "_CROP_SIDE", (1.0, 1.0))
     images = np.repeat(np.array([[0, 255]], np.uint8).reshape(1, 1, 2, 1), 300, axis=0).repeat(4, axis=1)
     altered = augment_images(images, INDIVIDUALLY, RandomStream(0)).astype(int)
     assert np.abs(altered.max(axis=(1, 2, 3)) - altered.min(axis=(1, 2, 3))).min() > 120

@@ -3,18 +3,17 @@
 import numpy as np
 import pytest
 
-from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.images_by_class import offsets_of
+from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 
 
 def make(**changes):
     images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8)
     parts = dict(
-        name='toy',
+        name="toy",
         images=images,
         offsets=offsets_of([2, 0, 3]),
-        class_names=('a', 'b', 'c'),
-        splits={'train': np.array([2]), 'validation': np.array([], np.int64), 'test': np.array([0])},
+        class_names=("a", "b", "c"),
+        splits={"train": np.array([2]), "validation": np.array([], np.int64), "test": np.array([0])},
     )
     return ImagesByClass(**{**parts, **changes})
 
@@ -32,15 +31,15 @@ def test_class_images_are_a_view_not_a_copy():
 
 
 @pytest.mark.parametrize(
-    'changes',
+    "changes",
     [
-        {'images': np.zeros((5, 2, 3, 1), np.float32)},
-        {'images': np.zeros((5, 2, 3), np.uint8)},
-        {'offsets': np.array([0, 2, 5])},
-        {'offsets': np.array([0, 3, 2, 5])},
-        {'offsets': np.array([0, 2, 2, 4])},
-        {'splits': {'train': np.array([0]), 'test': np.array([0])}},
-        {'splits': {'train': np.array([3])}},
+        {"images": np.zeros((5, 2, 3, 1), np.float32)},
+        {"images": np.zeros((5, 2, 3), np.uint8)},
+        {"offsets": np.array([0, 2, 5])},
+        {"offsets": np.array([0, 3, 2, 5])},
+        {"offsets": np.array([0, 2, 2, 4])},
+        {"splits": {"train": np.array([0]), "test": np.array([0])}},
+        {"splits": {"train": np.array([3])}},
     ],
 )
 def test_parts_that_contradict_each_other_are_refused(changes):

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_checks import randomise, tensorflow_variable
+from numpy_reference import value
 
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.model.config import (
@@ -17,8 +19,6 @@ from hypertransformer_tf.model.config import (
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.training.config import LossConfig
 from hypertransformer_tf.training.losses import head_weights, removal_mask, task_batch_losses
-from layer_checks import randomise, tensorflow_variable
-from numpy_reference import value
 
 N_WAY, TASKS, SHAPE, REAL_CLASSES = 3, 2, (16, 16, 1), 7
 STREAM = np.random.default_rng(0)
@@ -120,8 +120,7 @@ def test_without_warm_up_steps_or_heads_only_the_logits_count(head_steps, heads)
 @pytest.mark.parametrize("step", [0, 3, 8, 13, 40])
 def test_a_warm_up_loss_is_the_weighted_sum_over_heads_and_logits(model, classification, step):
     each = [
-        _cross_entropy(BATCH.query_labels, logits)
-        for logits in classification.head_logits + (classification.logits,)
+        _cross_entropy(BATCH.query_labels, logits) for logits in classification.head_logits + (classification.logits,)
     ]
     given = head_weights(tf.constant(step), 20, HEADS)
     losses = _losses(model, step, head_steps=20)

@@ -3,9 +3,9 @@
 import pathlib
 
 import pytest
+from small_runs import start_command, wait_until, write_gin
 
 from hypertransformer_tf.runs.metrics_file import read_metrics
-from small_runs import start_command, wait_until, write_gin
 
 EARLY, LATE = 500, 3_000
 

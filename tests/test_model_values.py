@@ -1,10 +1,8 @@
 """The model computes what the description says: logits against the NumPy reference, in many configurations."""
 
 import numpy as np
-import pytest
-
 import numpy_reference as reference
-from hypertransformer_tf.model.hypertransformer import HyperTransformer
+import pytest
 from layer_checks import path_of
 from small_model import (
     LABELS,
@@ -20,6 +18,8 @@ from small_model import (
     loss_and_gradients,
     make_model,
 )
+
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 
 def _generator_features(generator, activations, shared):

@@ -1,8 +1,8 @@
 """Normalisation of the generated CNN: statistics of the batch that goes through, each episode by itself."""
 
 import numpy as np
-
 import numpy_reference as reference
+
 from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
 
 STREAM = np.random.default_rng(0)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from small_runs import run_here, write_gin
 
 from hypertransformer_tf.runs.metrics_file import read_metrics
-from small_runs import run_here, write_gin
 
 MODES = ("RGB", "L", "P", "RGBA", "1", "LA")
 ENDINGS = {"RGB": "jpg", "L": "bmp", "P": "gif"}

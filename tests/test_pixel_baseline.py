@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small_runs import glyphs, noise
 
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 from hypertransformer_tf.episodes.augmentation import AugmentationConfig
@@ -9,7 +10,6 @@ from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.evaluation.pixel_baseline import pixel_accuracy
-from small_runs import glyphs, noise
 
 
 def _sampler(images, split="train", **episodes):

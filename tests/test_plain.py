@@ -3,9 +3,9 @@
 import math
 
 import numpy as np
+import numpy_reference as reference
 import pytest
 
-import numpy_reference as reference
 from hypertransformer_tf.cnn.architecture import ConvolutionSpec
 from hypertransformer_tf.cnn.plain import convolve_activate_pool
 from hypertransformer_tf.cnn.run import ACTIVATIONS

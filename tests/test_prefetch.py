@@ -1,4 +1,5 @@
 """The prefetcher hands over values in order, errors where they belong, and stops when told."""
+
 import threading
 import time
 
@@ -36,11 +37,12 @@ def test_values_are_made_on_another_thread():
 def test_an_exception_comes_after_the_values_before_it():
     def make(i):
         if i == 2:
-            raise KeyError('episode 2')
+            raise KeyError("episode 2")
         return i
+
     with Prefetcher(make, 0, 5) as values:
         assert [next(values), next(values)] == [0, 1]
-        with pytest.raises(KeyError, match='episode 2'):
+        with pytest.raises(KeyError, match="episode 2"):
             next(values)
         assert list(values) == []
 
@@ -48,7 +50,7 @@ def test_an_exception_comes_after_the_values_before_it():
 def test_leaving_early_ends_the_thread():
     threads = threading.active_count()
     made = []
-    with Prefetcher(lambda i: made.append(i) or i, 0, 10 ** 6, depth=2) as values:
+    with Prefetcher(lambda i: made.append(i) or i, 0, 10**6, depth=2) as values:
         next(values)
         assert threading.active_count() == threads + 1
     assert threading.active_count() == threads and len(made) <= 4
@@ -58,10 +60,10 @@ def test_leaving_early_ends_the_thread():
 
 def test_an_exception_in_the_block_passes_and_ends_the_thread():
     threads = threading.active_count()
-    with pytest.raises(RuntimeError, match='step'):
+    with pytest.raises(RuntimeError, match="step"):
         with Prefetcher(lambda i: i, 0, 100) as values:
             next(values)
-            raise RuntimeError('step')
+            raise RuntimeError("step")
     assert threading.active_count() == threads
 
 
@@ -69,6 +71,7 @@ def test_waiting_is_counted_when_values_are_slow_only():
     def slow(i):
         time.sleep(0.05)
         return i
+
     with Prefetcher(slow, 0, 4) as values:
         list(values)
         assert 0.15 < values.waited_seconds < 2
@@ -79,14 +82,14 @@ def test_waiting_is_counted_when_values_are_slow_only():
         assert values.waited_seconds < 0.05
 
 
-@pytest.mark.parametrize('count,depth', [(-1, 4), (3, 0)])
+@pytest.mark.parametrize("count,depth", [(-1, 4), (3, 0)])
 def test_impossible_numbers_are_refused(count, depth):
-    with pytest.raises(ValueError, match=f'count = {count} .*depth = {depth}'):
+    with pytest.raises(ValueError, match=f"count = {count} .*depth = {depth}"):
         Prefetcher(lambda i: i, 0, count, depth)
 
 
 def _wait_until(condition, seconds=5.0):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, 'waited in vain'
+        assert time.monotonic() < end, "waited in vain"
         time.sleep(0.002)

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_checks import randomise
+from numpy_reference import value
+from small_runs import TINY, experiment_of, glyphs
 
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 from hypertransformer_tf.evaluation import protocol
 from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.runs.restore import build_model
-from layer_checks import randomise
-from numpy_reference import value
-from small_runs import TINY, experiment_of, glyphs
 
 CLASSES, SAMPLES = 60, 8
 EPISODES = 10

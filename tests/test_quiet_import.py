@@ -1,4 +1,5 @@
 """Quiet imports: what native code writes while a module loads is held back, unless loading fails."""
+
 import sys
 
 import pytest
@@ -13,14 +14,14 @@ def module_folder(tmp_path, monkeypatch):
 
 
 def test_what_a_module_writes_while_it_loads_is_held_back_and_later_words_are_not(module_folder, capfd):
-    (module_folder / 'noisy_module.py').write_text('import os\nos.write(2, b"note")\nvalue = 3\n')
-    assert quiet_import.import_quietly('noisy_module').value == 3
-    print('later', file=sys.stderr)
-    assert capfd.readouterr().err == 'later\n'
+    (module_folder / "noisy_module.py").write_text('import os\nos.write(2, b"note")\nvalue = 3\n')
+    assert quiet_import.import_quietly("noisy_module").value == 3
+    print("later", file=sys.stderr)
+    assert capfd.readouterr().err == "later\n"
 
 
 def test_a_module_that_cannot_be_loaded_shows_what_was_held_back(module_folder, capfd):
-    (module_folder / 'broken_module.py').write_text('import os\nos.write(2, b"reason")\nraise ImportError("no")\n')
+    (module_folder / "broken_module.py").write_text('import os\nos.write(2, b"reason")\nraise ImportError("no")\n')
     with pytest.raises(ImportError):
-        quiet_import.import_quietly('broken_module')
-    assert capfd.readouterr().err == 'reason'
+        quiet_import.import_quietly("broken_module")
+    assert capfd.readouterr().err == "reason"

@@ -12,7 +12,6 @@ import subprocess
 import sys
 
 import pytest
-
 from small_runs import ROOT
 
 README = ROOT / "README.md"

@@ -12,22 +12,22 @@ from hypertransformer_tf.data import restricted_pickle
 from hypertransformer_tf.errors import UserError
 
 CONTENT = {
-    'image_data': np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
-    'class_dict': {'n01': [0, 1]},
-    'fortran': np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-    'big_endian': np.arange(3, dtype='>i4'),
-    'bool': np.array([True, False]),
-    'text': np.array(['ab', 'c']),
-    'bytes': b'\xff\x00',
-    'number': np.float32(1.5),
-    'objects': np.array([np.zeros(2, np.uint8), None, [1, (2, {3})]], dtype=object),
-    'empty': np.zeros((0, 4)),
-    'ordered': collections.OrderedDict(a=1),
+    "image_data": np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+    "class_dict": {"n01": [0, 1]},
+    "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "big_endian": np.arange(3, dtype=">i4"),
+    "bool": np.array([True, False]),
+    "text": np.array(["ab", "c"]),
+    "bytes": b"\xff\x00",
+    "number": np.float32(1.5),
+    "objects": np.array([np.zeros(2, np.uint8), None, [1, (2, {3})]], dtype=object),
+    "empty": np.zeros((0, 4)),
+    "ordered": collections.OrderedDict(a=1),
 }
 
 
 def save(tmp_path, content, protocol=4):
-    path = tmp_path / 'file.pkl'
+    path = tmp_path / "file.pkl"
     path.write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, protocol))
     return path
 
@@ -47,7 +47,7 @@ def assert_equal(got, expected):
         assert got == expected
 
 
-@pytest.mark.parametrize('protocol', range(6))
+@pytest.mark.parametrize("protocol", range(6))
 def test_arrays_and_containers_come_back_in_every_protocol(tmp_path, protocol):
     assert_equal(restricted_pickle.load_pickle(save(tmp_path, CONTENT, protocol)), CONTENT)
 
@@ -60,7 +60,7 @@ def test_a_pickle_of_python_2_is_read(tmp_path):
     )
     path = save(tmp_path, old)
     # Strings come as text with latin1; NumPy turns them back into the bytes they were.
-    assert restricted_pickle.load_pickle(path)['image_data'].tolist() == [255, 1]
+    assert restricted_pickle.load_pickle(path)["image_data"].tolist() == [255, 1]
 
 
 class Calls:
@@ -74,18 +74,18 @@ class Calls:
 
 
 @pytest.mark.parametrize(
-    'function, args, told',
+    "function, args, told",
     [
-        (os.system, ('echo run > {}',), r'(posix|nt)\.system'),
-        (eval, ('open("{}", "w")',), r'builtins\.eval'),
-        (getattr, (1, 'real'), r'builtins\.getattr'),
-        (np.load, ('{}',), r'numpy\.load'),
-        (np.memmap, ('{}', 'uint8', 'w+', 0, 4), r'numpy.*memmap'),
-        (io.open, ('{}', 'w'), r'io\.open'),
+        (os.system, ("echo run > {}",), r"(posix|nt)\.system"),
+        (eval, ('open("{}", "w")',), r"builtins\.eval"),
+        (getattr, (1, "real"), r"builtins\.getattr"),
+        (np.load, ("{}",), r"numpy\.load"),
+        (np.memmap, ("{}", "uint8", "w+", 0, 4), r"numpy.*memmap"),
+        (io.open, ("{}", "w"), r"io\.open"),
     ],
 )
 def test_whatever_else_a_pickle_asks_for_is_refused_by_name_and_does_not_run(tmp_path, function, args, told):
-    target = tmp_path / 'target'
+    target = tmp_path / "target"
     path = save(tmp_path, [Calls(function, *(a.format(target) if isinstance(a, str) else a for a in args))])
     with pytest.raises(UserError, match=told) as raised:
         restricted_pickle.load_pickle(path)
@@ -97,33 +97,33 @@ def array_state(dtype, shape, data):
 
     class Array:
         def __reduce__(self):
-            return np.zeros(1).__reduce__()[0], (np.ndarray, (0,), b'b'), (1, shape, dtype, False, data)
+            return np.zeros(1).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, shape, dtype, False, data)
 
     return pickle.dumps(Array(), 2)
 
 
 @pytest.mark.parametrize(
-    'dtype, shape, data',
+    "dtype, shape, data",
     [
-        (np.dtype('O'), (5,), [None]),
-        (np.dtype('u1'), (5,), b'1'),
-        (np.dtype('O'), (1,), b'12345678'),
-        (np.dtype('u1'), (-1,), b''),
-        (np.dtype([('a', 'O')]), (1,), b'12345678'),
+        (np.dtype("O"), (5,), [None]),
+        (np.dtype("u1"), (5,), b"1"),
+        (np.dtype("O"), (1,), b"12345678"),
+        (np.dtype("u1"), (-1,), b""),
+        (np.dtype([("a", "O")]), (1,), b"12345678"),
     ],
 )
 def test_an_array_with_content_of_another_size_or_kind_is_refused(tmp_path, dtype, shape, data):
-    with pytest.raises(UserError, match='was not loaded'):
+    with pytest.raises(UserError, match="was not loaded"):
         restricted_pickle.load_pickle(save(tmp_path, array_state(dtype, shape, data)))
 
 
 @pytest.mark.parametrize(
-    'content',
+    "content",
     [
         # numpy.ndarray called, a function's attribute set, an outside object, a function called with a foreign encoding
-        b'cnumpy\nndarray\n((I1\ntR.',
+        b"cnumpy\nndarray\n((I1\ntR.",
         b"c_codecs\nencode\n(N(dS'x'\nI1\nstb.",
-        b'Pwhatever\n.',
+        b"Pwhatever\n.",
         b"c_codecs\nencode\n(S'a'\nS'zlib'\ntR.",
     ],
 )
@@ -132,16 +132,16 @@ def test_allowed_names_cannot_be_abused(tmp_path, content):
         restricted_pickle.load_pickle(save(tmp_path, content))
 
 
-@pytest.mark.parametrize('content', [b'', b'hello', pickle.dumps(CONTENT)[:-20], b'\x80\x04\x95'])
+@pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps(CONTENT)[:-20], b"\x80\x04\x95"])
 def test_a_damaged_pickle_is_named(tmp_path, content):
     path = save(tmp_path, content)
-    with pytest.raises(UserError, match='file.pkl'):
+    with pytest.raises(UserError, match="file.pkl"):
         restricted_pickle.load_pickle(path)
 
 
 def test_a_missing_pickle_is_named(tmp_path):
-    with pytest.raises(UserError, match='gone.pkl cannot be read'):
-        restricted_pickle.load_pickle(tmp_path / 'gone.pkl')
+    with pytest.raises(UserError, match="gone.pkl cannot be read"):
+        restricted_pickle.load_pickle(tmp_path / "gone.pkl")
 
 
 def ragged():
@@ -151,24 +151,24 @@ def ragged():
 
 
 def test_an_object_npy_is_read(tmp_path):
-    np.save(tmp_path / 'a.npy', ragged(), allow_pickle=True)
-    loaded = restricted_pickle.load_object_npy(tmp_path / 'a.npy')
+    np.save(tmp_path / "a.npy", ragged(), allow_pickle=True)
+    loaded = restricted_pickle.load_object_npy(tmp_path / "a.npy")
     assert_equal(loaded, ragged())
 
 
 def test_an_object_npy_that_would_run_something_is_refused(tmp_path):
     array = np.empty(1, object)
-    array[0] = Calls(os.system, f'touch {tmp_path / "target"}')
-    np.save(tmp_path / 'a.npy', array, allow_pickle=True)
-    with pytest.raises(UserError, match=r'a\.npy was not loaded: it asks for (posix|nt)\.system'):
-        restricted_pickle.load_object_npy(tmp_path / 'a.npy')
-    assert not (tmp_path / 'target').exists()
+    array[0] = Calls(os.system, f"touch {tmp_path / 'target'}")
+    np.save(tmp_path / "a.npy", array, allow_pickle=True)
+    with pytest.raises(UserError, match=r"a\.npy was not loaded: it asks for (posix|nt)\.system"):
+        restricted_pickle.load_object_npy(tmp_path / "a.npy")
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_truncated_object_npy_is_named(tmp_path):
-    np.save(tmp_path / 'a.npy', ragged(), allow_pickle=True)
-    content = (tmp_path / 'a.npy').read_bytes()
+    np.save(tmp_path / "a.npy", ragged(), allow_pickle=True)
+    content = (tmp_path / "a.npy").read_bytes()
     for length in (4, 20, len(content) - 5):
-        (tmp_path / 'a.npy').write_bytes(content[:length])
-        with pytest.raises(UserError, match='a.npy'):
-            restricted_pickle.load_object_npy(tmp_path / 'a.npy')
+        (tmp_path / "a.npy").write_bytes(content[:length])
+        with pytest.raises(UserError, match="a.npy"):
+            restricted_pickle.load_object_npy(tmp_path / "a.npy")

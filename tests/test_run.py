@@ -1,9 +1,9 @@
 """Running generated CNNs: layer after layer as the reference does, each episode with its own weights."""
 
 import numpy as np
+import numpy_reference as reference
 import pytest
 
-import numpy_reference as reference
 from hypertransformer_tf.cnn.architecture import LogitsSpec, build_architecture
 from hypertransformer_tf.cnn.run import run_cnn, run_convolution, run_logits
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights

@@ -1,4 +1,5 @@
 """What a run directory promises: one process at a time, one configuration, nothing written when refused."""
+
 import json
 import os
 import pathlib
@@ -13,13 +14,16 @@ from hypertransformer_tf.errors import SaveError, UserError
 from hypertransformer_tf.runs import metrics_file, run_directory
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-CONFIGURATION = {'episodes': {'n_way': 5, 'sizes': (1, 2)}, 'training': {'steps': 100, 'seed': 0},
-                 'data': {'data_dir': None}}
-TEXT = 'episodes.n_way = 5\n'
+CONFIGURATION = {
+    "episodes": {"n_way": 5, "sizes": (1, 2)},
+    "training": {"steps": 100, "seed": 0},
+    "data": {"data_dir": None},
+}
+TEXT = "episodes.n_way = 5\n"
 
 
 def _open(path, configuration=CONFIGURATION) -> run_directory.RunDirectory:
-    return run_directory.RunDirectory(path, configuration, TEXT, seed=3, command_line=['bin/train', '--seed=3'])
+    return run_directory.RunDirectory(path, configuration, TEXT, seed=3, command_line=["bin/train", "--seed=3"])
 
 
 def _changed(name: str, **values) -> dict:
@@ -27,32 +31,32 @@ def _changed(name: str, **values) -> dict:
 
 
 def _tree(path: pathlib.Path) -> dict[str, bytes]:
-    return {str(file.relative_to(path)): file.read_bytes() if file.is_file() else b'' for file in path.rglob('*')}
+    return {str(file.relative_to(path)): file.read_bytes() if file.is_file() else b"" for file in path.rglob("*")}
 
 
 def test_a_new_run_keeps_its_configuration_and_record(tmp_path):
-    with _open(tmp_path / 'runs' / 'first') as run:
+    with _open(tmp_path / "runs" / "first") as run:
         run.begin(0)
         assert run.is_new and run.checkpoints.is_dir()
-        run.finish('finished', 100)
-    assert (run.path / 'config.gin').read_text() == TEXT
-    assert run_directory.read_configuration(run.path)['episodes'] == {'n_way': 5, 'sizes': [1, 2]}
-    start, = json.loads((run.path / 'run.json').read_text())['starts']
-    assert start['seed'] == 3 and start['command_line'] == ['bin/train', '--seed=3']
-    assert (start['from_step'], start['to_step'], start['outcome']) == (0, 100, 'finished')
-    assert start['started'] <= start['ended']
-    assert start['versions']['numpy'] == np.__version__ and 'tensorflow' in start['versions']
-    assert start['machine']['cores'] >= 1 and start['machine']['memory_bytes'] > 2**20
+        run.finish("finished", 100)
+    assert (run.path / "config.gin").read_text() == TEXT
+    assert run_directory.read_configuration(run.path)["episodes"] == {"n_way": 5, "sizes": [1, 2]}
+    (start,) = json.loads((run.path / "run.json").read_text())["starts"]
+    assert start["seed"] == 3 and start["command_line"] == ["bin/train", "--seed=3"]
+    assert (start["from_step"], start["to_step"], start["outcome"]) == (0, 100, "finished")
+    assert start["started"] <= start["ended"]
+    assert start["versions"]["numpy"] == np.__version__ and "tensorflow" in start["versions"]
+    assert start["machine"]["cores"] >= 1 and start["machine"]["memory_bytes"] > 2**20
 
 
 def test_the_same_configuration_continues_the_run_and_adds_a_start(tmp_path):
     _open(tmp_path).close()
     with _open(tmp_path) as run:
         assert not run.is_new
-    assert len(json.loads((tmp_path / 'run.json').read_text())['starts']) == 2
+    assert len(json.loads((tmp_path / "run.json").read_text())["starts"]) == 2
 
 
-@pytest.mark.parametrize('change', [_changed('training', steps=900), _changed('data', data_dir='elsewhere')])
+@pytest.mark.parametrize("change", [_changed("training", steps=900), _changed("data", data_dir="elsewhere")])
 def test_more_steps_and_moved_data_are_no_difference(tmp_path, change):
     _open(tmp_path).close()
     with _open(tmp_path, change) as run:
@@ -63,10 +67,10 @@ def test_more_steps_and_moved_data_are_no_difference(tmp_path, change):
 def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(tmp_path):
     _open(tmp_path).close()
     before = _tree(tmp_path)
-    with pytest.raises(UserError, match=r'episodes\.n_way: 5 -> 20'):
-        _open(tmp_path, _changed('episodes', n_way=20))
+    with pytest.raises(UserError, match=r"episodes\.n_way: 5 -> 20"):
+        _open(tmp_path, _changed("episodes", n_way=20))
     with pytest.raises(UserError, match=r"loss\.smoothing: 'unset' -> 0\.1"):
-        _open(tmp_path, {**CONFIGURATION, 'loss': {'smoothing': 0.1}})
+        _open(tmp_path, {**CONFIGURATION, "loss": {"smoothing": 0.1}})
     assert _tree(tmp_path) == before
 
 
@@ -78,60 +82,61 @@ run = run_directory.RunDirectory(sys.argv[1], {CONFIGURATION!r}, '', seed=0)
 print('open', flush=True)
 sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, '-c', program, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         process.stdout.readline()
-        with pytest.raises(UserError, match=f'is being used by process {process.pid}:'):
+        with pytest.raises(UserError, match=f"is being used by process {process.pid}:"):
             _open(tmp_path)
         process.send_signal(signal.SIGKILL)
     _open(tmp_path).close()  # the lock of a killed process does not stay
 
 
 def test_a_folder_that_holds_something_else_is_refused_untouched(tmp_path):
-    (tmp_path / 'holiday.jpg').write_bytes(b'picture')
+    (tmp_path / "holiday.jpg").write_bytes(b"picture")
     with pytest.raises(UserError, match="something else .'holiday.jpg'"):
         _open(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ['holiday.jpg']
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
 def test_an_empty_folder_and_one_of_a_start_that_was_killed_are_taken(tmp_path):
-    (tmp_path / '.lock').write_text('123')
-    (tmp_path / '.config.json.123.partial').write_text('{')
+    (tmp_path / ".lock").write_text("123")
+    (tmp_path / ".config.json.123.partial").write_text("{")
     with _open(tmp_path) as run:
         assert run.is_new
-    assert not list(tmp_path.glob('.*.partial'))
+    assert not list(tmp_path.glob(".*.partial"))
 
 
-@pytest.mark.parametrize('below', ['', 'runs/first'])
+@pytest.mark.parametrize("below", ["", "runs/first"])
 def test_a_file_in_the_way_is_named(tmp_path, below):
-    file = tmp_path / 'file'
-    file.write_text('')
-    with pytest.raises(UserError, match=f'{file} is a file'):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(UserError, match=f"{file} is a file"):
         _open(file / below)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, 'access', lambda path, mode: False)  # the tests may run as root, who may write anywhere
-    with pytest.raises(UserError, match='cannot be written: no permission in'):
-        _open(tmp_path / 'runs' / 'first')
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the tests may run as root, who may write anywhere
+    with pytest.raises(UserError, match="cannot be written: no permission in"):
+        _open(tmp_path / "runs" / "first")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_the_system_refuses_is_one_sentence():
-    with pytest.raises(UserError, match='Run directory /proc/nothing cannot be'):
-        _open(pathlib.Path('/proc/nothing'))
+    with pytest.raises(UserError, match="Run directory /proc/nothing cannot be"):
+        _open(pathlib.Path("/proc/nothing"))
 
 
 def test_a_damaged_configuration_is_named_and_not_overwritten(tmp_path):
     _open(tmp_path).close()
-    (tmp_path / 'config.json').write_text('{"episodes": ')
-    with pytest.raises(UserError, match='config.json cannot be read'):
+    (tmp_path / "config.json").write_text('{"episodes": ')
+    with pytest.raises(UserError, match="config.json cannot be read"):
         _open(tmp_path)
-    assert (tmp_path / 'config.json').read_text() == '{"episodes": '
+    assert (tmp_path / "config.json").read_text() == '{"episodes": '
 
 
 def test_what_is_no_run_cannot_be_read_as_one(tmp_path):
-    with pytest.raises(UserError, match='not a run directory'):
+    with pytest.raises(UserError, match="not a run directory"):
         run_directory.read_configuration(tmp_path)
 
 
@@ -139,29 +144,29 @@ def test_metrics_past_the_resumed_step_and_a_half_written_line_are_dropped(tmp_p
     with _open(tmp_path) as run:
         run.begin(0)
         for step in (10, 20, 30):
-            run.append_metrics({'step': step, 'loss': np.float32(0.5), 'accuracy': float('nan')})
-        with open(tmp_path / 'metrics.jsonl', 'a') as file:
+            run.append_metrics({"step": step, "loss": np.float32(0.5), "accuracy": float("nan")})
+        with open(tmp_path / "metrics.jsonl", "a") as file:
             file.write('{"step": 40, "lo')
     with _open(tmp_path) as run:
         run.begin(20)
-        run.append_metrics({'step': 30, 'loss': 0.25})
-    lines = metrics_file.read_metrics(tmp_path / 'metrics.jsonl')
-    assert [line['step'] for line in lines] == [10, 20, 30]
-    assert lines[0] == {'step': 10, 'loss': 0.5, 'accuracy': None} and lines[-1]['loss'] == 0.25
-    assert (tmp_path / 'metrics.jsonl').read_text().count('\n') == 3
+        run.append_metrics({"step": 30, "loss": 0.25})
+    lines = metrics_file.read_metrics(tmp_path / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [10, 20, 30]
+    assert lines[0] == {"step": 10, "loss": 0.5, "accuracy": None} and lines[-1]["loss"] == 0.25
+    assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 3
 
 
 def test_metrics_are_on_disk_after_every_line(tmp_path):
     with _open(tmp_path) as run:
         run.begin(0)
-        run.append_metrics({'step': 1})
-        assert (tmp_path / 'metrics.jsonl').read_text() == '{"step": 1}\n'
+        run.append_metrics({"step": 1})
+        assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 1}\n'
 
 
 def test_metrics_that_cannot_be_written_stop_the_run_with_a_save_error():
-    if not os.path.exists('/dev/full'):
-        pytest.skip('needs /dev/full')
-    metrics = metrics_file.MetricsFile(pathlib.Path('/dev/full'))
-    with pytest.raises(SaveError, match='No space left on device'):
-        metrics.append({'step': 1})
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs /dev/full")
+    metrics = metrics_file.MetricsFile(pathlib.Path("/dev/full"))
+    with pytest.raises(SaveError, match="No space left on device"):
+        metrics.append({"step": 1})
     metrics.close()

@@ -1,4 +1,5 @@
 """What an episode consists of, and that nothing but its number decides it."""
+
 import subprocess
 import sys
 import zlib
@@ -14,8 +15,14 @@ from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import UserError
 
 ALL_AUGMENTATIONS = AugmentationConfig(
-    rotate_by_90=True, rotation_probability=0.5, roll_probability=0.5, resize_probability=0.5,
-    contrast_probability=0.5, smooth_probability=0.5, negate_probability=0.5)
+    rotate_by_90=True,
+    rotation_probability=0.5,
+    roll_probability=0.5,
+    resize_probability=0.5,
+    contrast_probability=0.5,
+    smooth_probability=0.5,
+    negate_probability=0.5,
+)
 NO_IMAGE_AUGMENTATION = ImageAugmentationConfig()
 GOLDEN_SUPPORT = [5007, 6, 28005]  # 1000 * class + sample
 GOLDEN_QUERY = [5009, 5014, 12, 9, 28003, 28011]
@@ -34,13 +41,19 @@ def marked_images(counts=(20,) * 30, splits=None, size=6):
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     if splits is None:
         order = np.arange(len(counts)) * 7 % len(counts)
-        splits = {'train': order[:-10], 'validation': order[-10:-5], 'test': order[-5:]}
-    names = tuple(f'class {c}' for c in range(len(counts)))
-    return ImagesByClass('marked', images, offsets, names, splits)
+        splits = {"train": order[:-10], "validation": order[-10:-5], "test": order[-5:]}
+    names = tuple(f"class {c}" for c in range(len(counts)))
+    return ImagesByClass("marked", images, offsets, names, splits)
 
 
-def sampler(images=None, split='train', config=EpisodeConfig(5, 2, 3), augmentation=AugmentationConfig(),
-            image_augmentation=NO_IMAGE_AUGMENTATION, seed=0):
+def sampler(
+    images=None,
+    split="train",
+    config=EpisodeConfig(5, 2, 3),
+    augmentation=AugmentationConfig(),
+    image_augmentation=NO_IMAGE_AUGMENTATION,
+    seed=0,
+):
     return EpisodeSampler(images or marked_images(), split, config, augmentation, image_augmentation, seed)
 
 
@@ -69,11 +82,12 @@ def test_labels_are_classes_in_order_and_classes_those_of_the_split():
         assert episode.support_labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
         assert episode.query_labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3
         classes = marks(episode.support_images) // 1000
-        np.testing.assert_array_equal(images.splits['train'][episode.support_classes], classes)
+        np.testing.assert_array_equal(images.splits["train"][episode.support_classes], classes)
         class_of_label = dict(zip(episode.support_labels.tolist(), classes.tolist()))
         assert len(set(class_of_label.values())) == 5
         assert [class_of_label[label] for label in episode.query_labels.tolist()] == (
-            marks(episode.query_images) // 1000).tolist()
+            marks(episode.query_images) // 1000
+        ).tolist()
 
 
 def test_unlabelled_samples_follow_the_labelled_ones():
@@ -82,7 +96,7 @@ def test_unlabelled_samples_follow_the_labelled_ones():
     assert episode.support_labels.tolist() == [0, 0, 1, 1, 2, 2] + [-1] * 6
     classes = marks(episode.support_images) // 1000
     np.testing.assert_array_equal(np.repeat(classes[:6:2], 2), classes[6:])
-    np.testing.assert_array_equal(images.splits['train'][episode.support_classes], classes)
+    np.testing.assert_array_equal(images.splits["train"][episode.support_classes], classes)
 
 
 def test_query_images_are_never_support_images_and_none_comes_twice():
@@ -106,13 +120,14 @@ def test_an_episode_depends_on_its_number_only():
 
 
 def test_another_process_draws_the_same_episode():
-    code = ('import sys, zlib; sys.path[:0] = sys.argv[1:]; import test_sampler\n'
-            'e = test_sampler.sampler(augmentation=test_sampler.ALL_AUGMENTATIONS).episode(7)\n'
-            'print(zlib.crc32(e.support_images.tobytes() + e.query_images.tobytes()))')
+    code = (
+        "import sys, zlib; sys.path[:0] = sys.argv[1:]; import test_sampler\n"
+        "e = test_sampler.sampler(augmentation=test_sampler.ALL_AUGMENTATIONS).episode(7)\n"
+        "print(zlib.crc32(e.support_images.tobytes() + e.query_images.tobytes()))"
+    )
     here = sampler(augmentation=ALL_AUGMENTATIONS).episode(7)
     expected = zlib.crc32(here.support_images.tobytes() + here.query_images.tobytes())
-    result = subprocess.run([sys.executable, '-c', code, *sys.path], check=True, capture_output=True,
-                            text=True)
+    result = subprocess.run([sys.executable, "-c", code, *sys.path], check=True, capture_output=True, text=True)
     assert int(result.stdout) == expected
 
 
@@ -124,9 +139,13 @@ def test_images_drawn_are_those_of_the_first_version():
 
 
 def test_seeds_splits_and_numbers_differ():
-    same_classes = marked_images(splits={'train': np.arange(15), 'test': np.arange(15, 30)})
-    drawn = [marks(sampler(same_classes, split, seed=seed).episode(i).query_images) % 1000
-             for split in ('train', 'test') for seed in (0, 1) for i in (0, 1)]
+    same_classes = marked_images(splits={"train": np.arange(15), "test": np.arange(15, 30)})
+    drawn = [
+        marks(sampler(same_classes, split, seed=seed).episode(i).query_images) % 1000
+        for split in ("train", "test")
+        for seed in (0, 1)
+        for i in (0, 1)
+    ]
     assert len({tuple(d) for d in drawn}) == 8
 
 
@@ -137,8 +156,9 @@ def test_augmentations_do_not_change_which_images_are_drawn():
     np.testing.assert_array_equal(255 - negated.support_images, plain.support_images)
     quarter = AugmentationConfig(rotate_by_90=True)
     both = AugmentationConfig(rotate_by_90=True, negate_probability=1.0)
-    np.testing.assert_array_equal(255 - sampler(augmentation=both).episode(3).query_images,
-                                  sampler(augmentation=quarter).episode(3).query_images)
+    np.testing.assert_array_equal(
+        255 - sampler(augmentation=both).episode(3).query_images, sampler(augmentation=quarter).episode(3).query_images
+    )
 
 
 def test_more_queries_leave_the_support_set_as_it_is():
@@ -154,17 +174,16 @@ def test_a_class_is_rotated_as_one():
     for i in range(10):
         before, after = plain.episode(i), rotated.episode(i)
         turns_of_class = {}
-        for images, labels in (('support_images', 'support_labels'), ('query_images', 'query_labels')):
-            for old, new, label in zip(getattr(before, images), getattr(after, images),
-                                       getattr(before, labels)):
-                turns, = [k for k in range(4) if np.array_equal(np.rot90(old, k), new)]
+        for images, labels in (("support_images", "support_labels"), ("query_images", "query_labels")):
+            for old, new, label in zip(getattr(before, images), getattr(after, images), getattr(before, labels)):
+                (turns,) = [k for k in range(4) if np.array_equal(np.rot90(old, k), new)]
                 assert turns_of_class.setdefault(int(label), turns) == turns
         turns_seen.add(tuple(turns_of_class.values()))
     assert len(turns_seen) > 5 and set().union(*turns_seen) == {0, 1, 2, 3}
 
 
 def test_classes_and_samples_are_drawn_equally_often():
-    images = marked_images(counts=(8,) * 12, splits={'train': np.arange(12)})
+    images = marked_images(counts=(8,) * 12, splits={"train": np.arange(12)})
     batch = sampler(images, config=EpisodeConfig(4, 1, 2)).task_batch(0, 1500)
     used = marks(np.concatenate([batch.support_images, batch.query_images], axis=1)).ravel()
     _, counts = np.unique(used, return_counts=True)
@@ -176,15 +195,14 @@ def test_classes_and_samples_are_drawn_equally_often():
 
 def test_classes_of_unequal_size_are_used_whole():
     counts = (3, 90, 5, 40)
-    images = marked_images(counts, splits={'test': np.arange(4)})
-    batch = sampler(images, 'test', EpisodeConfig(4, 1, 2)).task_batch(0, 400)
+    images = marked_images(counts, splits={"test": np.arange(4)})
+    batch = sampler(images, "test", EpisodeConfig(4, 1, 2)).task_batch(0, 400)
     used = set(marks(np.concatenate([batch.support_images, batch.query_images], axis=1)).ravel().tolist())
     assert used == {c * 1000 + s for c, count in enumerate(counts) for s in range(count)}
 
 
 def test_query_batches_start_with_the_own_one_and_avoid_the_support_set():
-    chosen = sampler(config=EpisodeConfig(5, 4, 6, 3),
-                     augmentation=AugmentationConfig(negate_probability=1.0))
+    chosen = sampler(config=EpisodeConfig(5, 4, 6, 3), augmentation=AugmentationConfig(negate_probability=1.0))
     episode = chosen.episode(2)
     images, labels = chosen.query_batches(2, 12)
     assert images.shape == (12, 30, 6, 6, 1) and images.dtype == np.uint8
@@ -213,13 +231,20 @@ def test_query_batches_share_the_augmentation_of_their_class():
     rotated, plain = sampler(augmentation=AugmentationConfig(rotate_by_90=True)), sampler()
     images, labels = rotated.query_batches(3, 4)
     unaltered, _ = plain.query_batches(3, 4)
-    turns = [{k for k in range(4) for new, old in zip(images[labels == way], unaltered[labels == way])
-              if np.array_equal(np.rot90(old, k), new)} for way in range(5)]
+    turns = [
+        {
+            k
+            for k in range(4)
+            for new, old in zip(images[labels == way], unaltered[labels == way])
+            if np.array_equal(np.rot90(old, k), new)
+        }
+        for way in range(5)
+    ]
     assert all(len(of_class) == 1 for of_class in turns)
 
 
 def test_support_and_query_set_get_image_augmentations_of_their_own():
-    images = marked_images(splits={'train': np.arange(30)})
+    images = marked_images(splits={"train": np.arange(30)})
     images.images[:] = np.arange(36, dtype=np.uint8).reshape(6, 6, 1) * 5  # all the same
     chosen = sampler(images, image_augmentation=ImageAugmentationConfig(True))
     altered = [chosen.episode(i) for i in range(6)]
@@ -240,20 +265,21 @@ def test_drawing_leaves_the_data_alone_and_is_free_to_be_changed():
 
 def test_memory_mapped_images_give_plain_arrays(tmp_path):
     images = marked_images()
-    np.save(tmp_path / 'images.npy', images.images)
-    mapped = ImagesByClass(images.name, np.load(tmp_path / 'images.npy', mmap_mode='r'), images.offsets,
-                           images.class_names, images.splits)
+    np.save(tmp_path / "images.npy", images.images)
+    mapped = ImagesByClass(
+        images.name, np.load(tmp_path / "images.npy", mmap_mode="r"), images.offsets, images.class_names, images.splits
+    )
     assert type(sampler(mapped).episode(0).query_images) is np.ndarray
     assert_equal(sampler(mapped).episode(0), sampler(images).episode(0))
 
 
 def test_too_many_ways_are_named_with_split_and_classes():
     with pytest.raises(UserError, match=r"n_way = 6.*'test'.*only 5 classes"):
-        sampler(split='test', config=EpisodeConfig(6, 1, 1))
+        sampler(split="test", config=EpisodeConfig(6, 1, 1))
 
 
 def test_a_class_with_too_few_samples_is_named():
-    images = marked_images(counts=(20, 7, 20), splits={'train': np.arange(3)})
+    images = marked_images(counts=(20, 7, 20), splits={"train": np.arange(3)})
     with pytest.raises(UserError, match=r"'class 1'.*'train'.*7 samples.*needs 8.*1 of 3 classes"):
         sampler(images, config=EpisodeConfig(2, 2, 5, 1))
     assert sampler(images, config=EpisodeConfig(2, 2, 5)).episode(0).query_images.shape[0] == 10
@@ -261,13 +287,12 @@ def test_a_class_with_too_few_samples_is_named():
 
 def test_an_unknown_split_is_answered_with_those_there_are():
     with pytest.raises(UserError, match=r"no split 'dev'.*'train', 'validation', 'test'"):
-        sampler(split='dev')
+        sampler(split="dev")
 
 
 def test_right_angles_need_square_images():
     images = marked_images()
-    oblong = ImagesByClass('oblong', images.images[:, :4], images.offsets, images.class_names,
-                           images.splits)
-    with pytest.raises(UserError, match='rotate_by_90.*4 x 6'):
+    oblong = ImagesByClass("oblong", images.images[:, :4], images.offsets, images.class_names, images.splits)
+    with pytest.raises(UserError, match="rotate_by_90.*4 x 6"):
         sampler(oblong, augmentation=AugmentationConfig(rotate_by_90=True))
     assert sampler(oblong).episode(0).query_images.shape == (15, 4, 6, 1)

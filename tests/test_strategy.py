@@ -6,11 +6,11 @@ import sys
 
 import pytest
 import tensorflow as tf
+from small_runs import ROOT
 
 from hypertransformer_tf.commands.cli import STRATEGIES
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.training.strategy import VIRTUAL_DEVICES, make_strategy
-from small_runs import ROOT
 
 several_accelerators = pytest.mark.skipif(
     len(tf.config.list_physical_devices("GPU")) > 1, reason="this machine has several accelerators"

@@ -1,11 +1,11 @@
 """Tokens: a sample carries its label's embedding and its features, a weight token only its embedding."""
 
 import numpy as np
-import tensorflow as tf
-
 import numpy_reference as reference
-from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
+import tensorflow as tf
 from layer_checks import check_layer, randomise
+
+from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
 
 LABELS = np.array([[0, 1, 2, -1], [2, -1, -1, 0]], np.int32)
 FEATURES = np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32)

@@ -11,16 +11,6 @@ import time
 
 import numpy as np
 import pytest
-
-from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.runs.checkpoints import load_best, load_latest
-from hypertransformer_tf.runs.metrics_file import read_metrics
-from hypertransformer_tf.runs.run_directory import read_configuration
-from hypertransformer_tf.training import build
-from hypertransformer_tf.training.loop import TrainingLoop
-from hypertransformer_tf.training.progress import ProgressReporter
-from hypertransformer_tf.training.step import Losses
-from hypertransformer_tf.training.train import load_experiment, train
 from numpy_reference import value
 from small_runs import (
     SMALL,
@@ -37,6 +27,16 @@ from small_runs import (
     wait_until,
     write_gin,
 )
+
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.runs.checkpoints import load_best, load_latest
+from hypertransformer_tf.runs.metrics_file import read_metrics
+from hypertransformer_tf.runs.run_directory import read_configuration
+from hypertransformer_tf.training import build
+from hypertransformer_tf.training.loop import TrainingLoop
+from hypertransformer_tf.training.progress import ProgressReporter
+from hypertransformer_tf.training.step import Losses
+from hypertransformer_tf.training.train import load_experiment, train
 
 LONG_STEPS = 1_500
 LONG = (f"training.steps = {LONG_STEPS}", "training.checkpoint_every = 20", "training.validate_every = 0")

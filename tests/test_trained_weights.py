@@ -1,13 +1,13 @@
 """Trained weights of CNN layers: alone where nothing is generated, added where something is."""
 
 import numpy as np
-import pytest
-
 import numpy_reference as reference
+import pytest
+from layer_checks import check_layer, randomise
+
 from hypertransformer_tf.cnn.readout import ConvolutionReadout
 from hypertransformer_tf.cnn.weights import LogitsWeights
 from hypertransformer_tf.layers.trained_weights import TrainedConvolution, TrainedLogits
-from layer_checks import check_layer, randomise
 
 STREAM = np.random.default_rng(0)
 SHAPE = (3, 3, 2, 4)

@@ -1,13 +1,13 @@
 """Encoder and decoder layers, and the sizes that fractions of the token size stand for."""
 
 import numpy as np
+import numpy_reference as reference
 import pytest
 import tensorflow as tf
+from layer_checks import check_layer, randomise
 
-import numpy_reference as reference
 from hypertransformer_tf.layers.dropout import Dropout
 from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer, FeedForward, TransformerSizes
-from layer_checks import check_layer, randomise
 
 TOKENS = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32)
 ENCODED = np.random.default_rng(1).normal(size=(2, 4, 9)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which layers a generated CNN has, with every size worked out (spec: "The generated CNN")."""
+"""Which layers a generated CNN has, with every size worked out (paper, Section 3)."""
 
 import dataclasses
 from typing import Tuple
@@ -91,7 +91,8 @@ def build_architecture(config: CnnConfig, image_shape: Shape) -> Architecture:
         if side < 1:
             raise UserError(
                 f"images of {image_shape[0]} pixels are too small for cnn.architecture = {config.architecture!r} with "
-                f"cnn.stride = {config.stride}: layer {index} would have no output; use larger images or a smaller stride."
+                f"cnn.stride = {config.stride}: layer {index} would have no output; use larger images "
+                "or a smaller stride."
             )
         trained = index <= first if first >= 0 else index > last
         output_shape = (side, side, config.channels)

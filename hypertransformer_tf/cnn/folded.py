@@ -52,9 +52,7 @@ def _patches(inputs: tf.Tensor, spec: ConvolutionSpec) -> tf.Tensor:
 def _folded_kernel(kernel: tf.Tensor, spec: ConvolutionSpec) -> tf.Tensor:
     """Four shifted copies of each 3x3 kernel, in the order of `_patches`: (T, 4 * c_out, 16 * c_in)."""
     _, _, c_in, c_out = spec.kernel_shape
-    shifted = [
-        tf.pad(kernel, ((0, 0), (y, 1 - y), (x, 1 - x), (0, 0), (0, 0))) for y in (0, 1) for x in (0, 1)
-    ]
+    shifted = [tf.pad(kernel, ((0, 0), (y, 1 - y), (x, 1 - x), (0, 0), (0, 0))) for y in (0, 1) for x in (0, 1)]
     folded = tf.reshape(tf.stack(shifted, 1), (-1, 4, 2, 2, 2, 2, c_in, c_out))  # (T, 4, Y, y, X, x, c_in, c_out)
     folded = tf.transpose(folded, (0, 1, 7, 2, 4, 3, 5, 6))
     return tf.reshape(folded, (-1, 4 * c_out, 16 * c_in))

@@ -1,7 +1,7 @@
-"""From weight blocks to the weights of one CNN layer (spec: "Read-out").
+"""From weight blocks to the weights of one CNN layer (paper, Section 3).
 
-A block is what the transformer wrote at one weight token, without the token's embedding. Where sample tokens are the longer ones, blocks
-are wider than the layer needs; the entries beyond its size are not read.
+A block is what the transformer wrote at one weight token, without the token's embedding. Where sample tokens are the
+longer ones, blocks are wider than the layer needs; the entries beyond its size are not read.
 """
 
 from typing import NamedTuple, Optional

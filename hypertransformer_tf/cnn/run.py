@@ -1,4 +1,4 @@
-"""Runs generated CNNs: pure functions of inputs and weights (spec: "The generated CNN")."""
+"""Runs generated CNNs: pure functions of inputs and weights (paper, Section 3)."""
 
 from typing import Callable, Tuple
 

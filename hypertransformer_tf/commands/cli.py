@@ -3,6 +3,7 @@
 Python's argparse reads the flags: its help has room for a description and examples, which absl's has
 not, and it needs no set-up. Flags are written as `--name=value` or `--name value`.
 """
+
 import argparse
 import difflib
 import importlib
@@ -13,54 +14,73 @@ from typing import Any, Callable, NoReturn, Optional, Sequence
 
 from hypertransformer_tf.errors import SaveError, UserError
 
-STRATEGIES = ('auto', 'one_device', 'mirrored', 'multi_worker', 'tpu')
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 
 
 class Parser(argparse.ArgumentParser):
     """Reads a command's flags and reports a wrong one as a UserError, in one sentence."""
 
     def __init__(self, command: str, description: str, examples: str) -> None:
-        super().__init__(prog=f'bin/{command}', description=description, epilog=f'examples:\n{examples}',
-                         formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+        super().__init__(
+            prog=f"bin/{command}",
+            description=description,
+            epilog=f"examples:\n{examples}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f'{self.prog}: {message.rstrip(".")}; {self.prog} --help lists what there is.')
+        raise UserError(f"{self.prog}: {message.rstrip('.')}; {self.prog} --help lists what there is.")
 
     def parse(self, arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         """The flags' values; sys.argv if `arguments` is unset. Raises UserError."""
         flags, unknown = self.parse_known_args(arguments)
         if unknown:
-            name = unknown[0].partition('=')[0]
+            name = unknown[0].partition("=")[0]
             known = [option for action in self._actions for option in action.option_strings]
             close = difflib.get_close_matches(name, known, n=1)
-            self.error(f'{unknown[0]!r} is not one of its flags' + (f'; did you mean {close[0]}' if close else ''))
+            self.error(f"{unknown[0]!r} is not one of its flags" + (f"; did you mean {close[0]}" if close else ""))
         return flags
 
 
 def add_configuration_flags(parser: Parser) -> None:
     """--gin_file and --gin_bindings."""
-    parser.add_argument('--gin_file', metavar='FILE', required=True,
-                        help='the configuration: a path, or a name within gin/; gin/README.md lists them')
-    parser.add_argument('--gin_bindings', metavar='BINDING', action='append', default=[],
-                        help='changes one value, such as "episodes.n_way = 10"; may be given several times')
+    parser.add_argument(
+        "--gin_file",
+        metavar="FILE",
+        required=True,
+        help="the configuration: a path, or a name within gin/; gin/README.md lists them",
+    )
+    parser.add_argument(
+        "--gin_bindings",
+        metavar="BINDING",
+        action="append",
+        default=[],
+        help='changes one value, such as "episodes.n_way = 10"; may be given several times',
+    )
 
 
 def add_data_flag(parser: Parser) -> None:
     """--data_dir."""
-    parser.add_argument('--data_dir', metavar='DIR',
-                        help='where prepared TFDS data lies (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets)')
+    parser.add_argument(
+        "--data_dir",
+        metavar="DIR",
+        help="where prepared TFDS data lies (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets)",
+    )
 
 
 def at_least(smallest: int) -> Callable[[str], int]:
     """The type of a flag that takes a whole number; 250_000 may be written so."""
+
     def whole_number(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = smallest - 1
         if value < smallest:
-            raise argparse.ArgumentTypeError(f'{text!r} is not a whole number of at least {smallest}')
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {smallest}")
         return value
+
     return whole_number
 
 
@@ -70,8 +90,8 @@ def positive_seconds(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number of seconds above 0')
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return value
 
 
@@ -93,9 +113,9 @@ def run(command: Callable[[], Any]) -> int:
     bug and keeps its traceback.
     """
     # TensorFlow's native notes would hide the sentence; its Python errors are not touched by this.
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
-    logging.basicConfig(format='%(message)s', level=logging.WARNING)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         command()
     except UserError as error:
@@ -103,12 +123,12 @@ def run(command: Callable[[], Any]) -> int:
     except SaveError as error:
         return _say(error, 1)
     except KeyboardInterrupt as interrupt:
-        print(str(interrupt) or 'Interrupted.', file=sys.stderr)
+        print(str(interrupt) or "Interrupted.", file=sys.stderr)
         return 130
     return 0
 
 
 def _say(error: Exception, status: int) -> int:
     # gin adds further lines to an error that passes through a configurable.
-    print(str(error).split('\n  In call to configurable')[0].replace('\n', ' '), file=sys.stderr)
+    print(str(error).split("\n  In call to configurable")[0].replace("\n", " "), file=sys.stderr)
     return status

@@ -1,4 +1,5 @@
 """bin/evaluate: the accuracy of a trained run on episodes of classes it has not trained on."""
+
 import argparse
 import dataclasses
 import json
@@ -21,27 +22,43 @@ def main() -> int:
 
 def read_flags() -> argparse.Namespace:
     """The flags of sys.argv. Raises UserError."""
-    parser = cli.Parser('evaluate', _DESCRIPTION, _EXAMPLES)
-    parser.add_argument('--run_dir', metavar='DIR', required=True, help='the directory that bin/train made')
-    parser.add_argument('--split', choices=('train', 'validation', 'test'), default='test',
-                        help='which classes (default: test)')
-    parser.add_argument('--episodes', metavar='N', type=cli.at_least(1), default=1024,
-                        help='how many episodes (default: 1024)')
-    parser.add_argument('--query_batches', metavar='N', type=cli.at_least(1), default=16,
-                        help='query batches asked per episode (default: 16)')
+    parser = cli.Parser("evaluate", _DESCRIPTION, _EXAMPLES)
+    parser.add_argument("--run_dir", metavar="DIR", required=True, help="the directory that bin/train made")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "test"), default="test", help="which classes (default: test)"
+    )
+    parser.add_argument(
+        "--episodes", metavar="N", type=cli.at_least(2), default=1024, help="how many episodes (default: 1024)"
+    )
+    parser.add_argument(
+        "--query_batches",
+        metavar="N",
+        type=cli.at_least(1),
+        default=16,
+        help="query batches asked per episode (default: 16)",
+    )
     cli.add_data_flag(parser)
-    parser.add_argument('--json', action='store_true',
-                        help='print one JSON object (accuracy from 0 to 1, interval_95, ...) and nothing else')
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON object (accuracy from 0 to 1, interval_95, ...) and nothing else",
+    )
     return parser.parse()
 
 
 def _command() -> None:
     flags = read_flags()
     from hypertransformer_tf.evaluation import evaluate  # late: it may need TensorFlow, the help does not
-    result = evaluate.evaluate(run_dir=flags.run_dir, split=flags.split, episodes=flags.episodes,
-                               query_batches=flags.query_batches, data_dir=flags.data_dir)
+
+    result = evaluate.evaluate(
+        run_dir=flags.run_dir,
+        split=flags.split,
+        episodes=flags.episodes,
+        query_batches=flags.query_batches,
+        data_dir=flags.data_dir,
+    )
     print(json.dumps(dataclasses.asdict(result)) if flags.json else result)
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     raise SystemExit(main())

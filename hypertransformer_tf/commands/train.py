@@ -1,4 +1,5 @@
 """bin/train: trains a HyperTransformer, or continues a run."""
+
 import argparse
 
 from hypertransformer_tf.commands import cli
@@ -26,25 +27,45 @@ def main() -> int:
 
 def read_flags() -> argparse.Namespace:
     """The flags of sys.argv. Raises UserError."""
-    parser = cli.Parser('train', _DESCRIPTION, _EXAMPLES)
+    parser = cli.Parser("train", _DESCRIPTION, _EXAMPLES)
     cli.add_configuration_flags(parser)
-    parser.add_argument('--run_dir', metavar='DIR', help='where the run is kept (default: runs/NAME OF THE GIN FILE)')
+    parser.add_argument("--run_dir", metavar="DIR", help="where the run is kept (default: runs/NAME OF THE GIN FILE)")
     cli.add_data_flag(parser)
-    parser.add_argument('--steps', metavar='N', type=cli.at_least(1),
-                        help='train up to this step, instead of training.steps of the gin file')
-    parser.add_argument('--seed', metavar='N', type=cli.at_least(0),
-                        help='seed of initial weights and episodes, instead of training.seed')
-    parser.add_argument('--strategy', choices=cli.STRATEGIES, default='auto',
-                        help='how devices share the work (default: auto, all of the machine)')
+    parser.add_argument(
+        "--steps",
+        metavar="N",
+        type=cli.at_least(1),
+        help="train up to this step, instead of training.steps of the gin file",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=cli.at_least(0),
+        help="seed of initial weights and episodes, instead of training.seed",
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=cli.STRATEGIES,
+        default="auto",
+        help="how devices share the work (default: auto, all of the machine)",
+    )
     return parser.parse()
 
 
 def _command() -> None:
     flags = read_flags()
     from hypertransformer_tf.training import train  # late: it may need TensorFlow, the help does not
-    train.train(gin_file=flags.gin_file, gin_bindings=flags.gin_bindings, run_dir=flags.run_dir,
-                data_dir=flags.data_dir, steps=flags.steps, seed=flags.seed, strategy=flags.strategy)
+
+    train.train(
+        gin_file=flags.gin_file,
+        gin_bindings=flags.gin_bindings,
+        run_dir=flags.run_dir,
+        data_dir=flags.data_dir,
+        steps=flags.steps,
+        seed=flags.seed,
+        strategy=flags.strategy,
+    )
 
 
-if __name__ == '__main__':
+if __name__ == "__main__":
     raise SystemExit(main())

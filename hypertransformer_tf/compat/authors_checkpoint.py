@@ -1,8 +1,8 @@
 """Moves models from the authors' TensorFlow 1 program into this library.
 
-    settings = {...}                                   # the flags the program was run with
-    model = model_from_settings(settings)
-    assign_variables(model, read_checkpoint("their_run_directory"))
+settings = {...}                                   # the flags the program was run with
+model = model_from_settings(settings)
+assign_variables(model, read_checkpoint("their_run_directory"))
 """
 
 import pathlib

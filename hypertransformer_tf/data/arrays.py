@@ -16,15 +16,10 @@ from typing import Union
 
 import numpy as np
 
-from hypertransformer_tf.data.cache import Allocate
-from hypertransformer_tf.data.cache import describe_files
-from hypertransformer_tf.data.cache import load_or_build
-from hypertransformer_tf.data.config import DataConfig
-from hypertransformer_tf.data.config import parse_source
-from hypertransformer_tf.data.decoding import check_array
-from hypertransformer_tf.data.decoding import fit_array
-from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.images_by_class import offsets_of
+from hypertransformer_tf.data.cache import Allocate, describe_files, load_or_build
+from hypertransformer_tf.data.config import DataConfig, parse_source
+from hypertransformer_tf.data.decoding import check_array, fit_array
+from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 from hypertransformer_tf.data.restricted_pickle import load_object_npy
 from hypertransformer_tf.errors import UserError
 
@@ -46,33 +41,33 @@ def load_arrays(config: DataConfig) -> ImagesByClass:
     """
     path = pathlib.Path(parse_source(config.source)[1]).expanduser()
     files = _files(path)
-    if path.suffix == '.npy' and path.is_file():
+    if path.suffix == ".npy" and path.is_file():
         array = _load_npy(path)
         if isinstance(array, np.memmap) and _is_ready(_with_channels(array, 5, str(path)), config):
             return _mapped(path, _with_channels(array, 5, str(path)))
     depends_on = {
-        'source': 'arrays',
-        'image_size': config.image_size,
-        'channels': config.channels,
-        'path': os.path.abspath(path),
-        'files': describe_files(files),
+        "source": "arrays",
+        "image_size": config.image_size,
+        "channels": config.channels,
+        "path": os.path.abspath(path),
+        "files": describe_files(files),
     }
     return load_or_build(depends_on, lambda allocate: _convert(path, files, config, allocate))
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
     if path.is_dir():
-        files = sorted(entry for entry in path.glob('*.npy') if not entry.name.startswith('.'))
+        files = sorted(entry for entry in path.glob("*.npy") if not entry.name.startswith("."))
         if not files:
             raise UserError(
-                f'{path} holds no .npy files; data.source = arrays:PATH needs a .npy file, a .npz file or a '
-                'folder of .npy files.'
+                f"{path} holds no .npy files; data.source = arrays:PATH needs a .npy file, a .npz file or a "
+                "folder of .npy files."
             )
         return files
     if not path.is_file():
-        raise UserError(f'data.source = arrays:{path}: there is no such file or folder.')
-    if path.suffix not in ('.npy', '.npz'):
-        raise UserError(f'data.source = arrays:{path} must end in .npy or .npz, or be a folder of .npy files.')
+        raise UserError(f"data.source = arrays:{path}: there is no such file or folder.")
+    if path.suffix not in (".npy", ".npz"):
+        raise UserError(f"data.source = arrays:{path} must end in .npy or .npz, or be a folder of .npy files.")
     return [path]
 
 
@@ -97,26 +92,24 @@ def _mapped(path: pathlib.Path, array: np.ndarray) -> ImagesByClass:
     )
 
 
-def _convert(
-    path: pathlib.Path, files: list[pathlib.Path], config: DataConfig, allocate: Allocate
-) -> ImagesByClass:
+def _convert(path: pathlib.Path, files: list[pathlib.Path], config: DataConfig, allocate: Allocate) -> ImagesByClass:
     classes: _Classes = {}
     for file in files:
-        of_file = _classes_of_npz(file) if file.suffix == '.npz' else _classes_of_npy(file)
-        prefix = f'{file.stem}:' if path.is_dir() else ''
+        of_file = _classes_of_npz(file) if file.suffix == ".npz" else _classes_of_npy(file)
+        prefix = f"{file.stem}:" if path.is_dir() else ""
         classes.update({prefix + name: array for name, array in of_file.items()})
     if not classes:
-        raise UserError(f'{path} holds no classes.')
+        raise UserError(f"{path} holds no classes.")
     for name, array in classes.items():
-        check_array(array, f'Class {name} of {path}')
+        check_array(array, f"Class {name} of {path}")
         if not len(array):
-            raise UserError(f'Class {name} of {path} holds no images; add some or remove it.')
+            raise UserError(f"Class {name} of {path} holds no images; add some or remove it.")
     offsets = offsets_of([len(array) for array in classes.values()])
     images = allocate((int(offsets[-1]), config.image_size, config.image_size, config.channels))
     for start, (name, array) in zip(offsets, classes.items()):
         for first in range(0, len(array), _AT_ONCE):
             part = fit_array(
-                array[first : first + _AT_ONCE], f'Class {name} of {path}', config.image_size, config.channels
+                array[first : first + _AT_ONCE], f"Class {name} of {path}", config.image_size, config.channels
             )
             images[start + first : start + first + len(part)] = part
     return ImagesByClass(name=path.stem, images=images, offsets=offsets, class_names=tuple(classes), splits={})
@@ -135,20 +128,19 @@ def _classes_of_npz(path: pathlib.Path) -> _Classes:
         zlib.error,
         NotImplementedError,
     ) as error:
-        raise UserError(f'{path} cannot be read as .npz ({_reason(error)}).') from error
-    if not {'images', 'labels'} & set(content):
-        return {name: _with_channels(array, 4, f'{name} of {path}') for name, array in content.items()}
-    missing = {'images', 'labels'} - set(content)
+        raise UserError(f"{path} cannot be read as .npz ({_reason(error)}).") from error
+    if not {"images", "labels"} & set(content):
+        return {name: _with_channels(array, 4, f"{name} of {path}") for name, array in content.items()}
+    missing = {"images", "labels"} - set(content)
     if missing:
         raise UserError(
-            f'{path} holds {", ".join(content)} but not {missing.pop()}; images (N, H, W[, C]) go with '
-            'labels (N,).'
+            f"{path} holds {', '.join(content)} but not {missing.pop()}; images (N, H, W[, C]) go with labels (N,)."
         )
-    images, labels = _with_channels(content['images'], 4, f'images of {path}'), content['labels']
+    images, labels = _with_channels(content["images"], 4, f"images of {path}"), content["labels"]
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
-            f'labels of {path} are {labels.dtype} of shape {labels.shape}; one whole number for each of the '
-            f'{len(images)} images is needed, shape ({len(images)},).'
+            f"labels of {path} are {labels.dtype} of shape {labels.shape}; one whole number for each of the "
+            f"{len(images)} images is needed, shape ({len(images)},)."
         )
     return {str(label): images[labels == label] for label in np.unique(labels)}
 
@@ -160,14 +152,12 @@ def _classes_of_npy(path: pathlib.Path) -> _Classes:
         return {str(c): array[c] for c in range(len(array))}
     items = list(loaded) if loaded.ndim else loaded.item()
     if not isinstance(items, list):
-        raise UserError(
-            f'{path} holds a {type(items).__name__}; a list with one array of images per class is needed.'
-        )
+        raise UserError(f"{path} holds a {type(items).__name__}; a list with one array of images per class is needed.")
     classes = {}
     for c, item in enumerate(items):
         if not isinstance(item, (np.ndarray, list)):
-            raise UserError(f'Class {c} of {path} is a {type(item).__name__}; an array of images was expected.')
-        classes[str(c)] = _with_channels(_stacked(item, path), 4, f'Class {c} of {path}')
+            raise UserError(f"Class {c} of {path} is a {type(item).__name__}; an array of images was expected.")
+        classes[str(c)] = _with_channels(_stacked(item, path), 4, f"Class {c} of {path}")
     return classes
 
 
@@ -176,9 +166,7 @@ def _stacked(item: Union[np.ndarray, list], path: pathlib.Path) -> np.ndarray:
     try:
         plain = np.asarray(item.tolist() if isinstance(item, np.ndarray) and item.dtype == object else item)
     except ValueError as error:
-        raise UserError(
-            f'{path} holds a class whose images differ in shape; bring them to one size.'
-        ) from error
+        raise UserError(f"{path} holds a class whose images differ in shape; bring them to one size.") from error
     if isinstance(item, np.ndarray) and item.dtype == object and plain.dtype == np.int64:
         if plain.size and 0 <= plain.min() and plain.max() <= 255:
             return plain.astype(np.uint8)
@@ -187,21 +175,19 @@ def _stacked(item: Union[np.ndarray, list], path: pathlib.Path) -> np.ndarray:
 
 def _load_npy(path: pathlib.Path) -> np.ndarray:
     try:
-        with open(path, 'rb') as file:
+        with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
             read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = read_header(file)
         if dtype.hasobject:
             return load_object_npy(path)
         if math.prod(shape) == 0:
             return np.empty(shape, dtype)
-        return np.load(path, mmap_mode='r', allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f'{path} cannot be read as .npy ({_reason(error)}).') from error
+        raise UserError(f"{path} cannot be read as .npy ({_reason(error)}).") from error
 
 
 def _with_channels(array: np.ndarray, rank: int, where: str) -> np.ndarray:
@@ -209,10 +195,10 @@ def _with_channels(array: np.ndarray, rank: int, where: str) -> np.ndarray:
     if array.ndim == rank - 1:
         return array[..., None]
     if array.ndim != rank:
-        needed = '(classes, samples, H, W[, C])' if rank == 5 else '(samples, H, W[, C])'
-        raise UserError(f'{where} has the shape {array.shape}; {needed} is needed.')
+        needed = "(classes, samples, H, W[, C])" if rank == 5 else "(samples, H, W[, C])"
+        raise UserError(f"{where} has the shape {array.shape}; {needed} is needed.")
     return array
 
 
 def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).rstrip('.')
+    return (str(error) or type(error).__name__).rstrip(".")

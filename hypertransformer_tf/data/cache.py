@@ -31,7 +31,7 @@ Allocate = Callable[[tuple[int, ...]], np.ndarray]
 
 def cache_directory() -> pathlib.Path:
     """Where decoded sets are kept."""
-    return pathlib.Path(os.environ.get('HT_CACHE_DIR') or '~/.cache/hypertransformer_tf').expanduser()
+    return pathlib.Path(os.environ.get("HT_CACHE_DIR") or "~/.cache/hypertransformer_tf").expanduser()
 
 
 def describe_files(paths: list[pathlib.Path]) -> list[list[Any]]:
@@ -50,7 +50,7 @@ def load_or_build(depends_on: Mapping[str, Any], build: Callable[[Allocate], Ima
     Returns:
       The set, its images read-only and memory-mapped where the cache could be used.
     """
-    text = json.dumps({'format': FORMAT_VERSION, **depends_on}, sort_keys=True)
+    text = json.dumps({"format": FORMAT_VERSION, **depends_on}, sort_keys=True)
     base = cache_directory() / hashlib.sha256(text.encode()).hexdigest()[:32]
     cached = _load(base)
     if cached is not None:
@@ -77,14 +77,11 @@ class _Store:
             self._base.parent.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(self._base.parent)
             # Writing to a mapped file on a full disk would kill the process, so space is asked for first.
-            if (
-                0 in shape
-                or shutil.disk_usage(self._base.parent).free < 1.05 * np.prod(shape, dtype=float) + _BLOCK
-            ):
+            if 0 in shape or shutil.disk_usage(self._base.parent).free < 1.05 * np.prod(shape, dtype=float) + _BLOCK:
                 return np.empty(shape, dtype=np.uint8)
-            handle, self._unfinished = tempfile.mkstemp('.unfinished', self._base.name + '.', self._base.parent)
+            handle, self._unfinished = tempfile.mkstemp(".unfinished", self._base.name + ".", self._base.parent)
             os.close(handle)
-            self._images = np.lib.format.open_memmap(self._unfinished, mode='w+', dtype=np.uint8, shape=shape)
+            self._images = np.lib.format.open_memmap(self._unfinished, mode="w+", dtype=np.uint8, shape=shape)
             return self._images
         except OSError:
             return np.empty(shape, dtype=np.uint8)
@@ -95,13 +92,13 @@ class _Store:
             return built
         self._images.flush()
         content = {
-            'format': FORMAT_VERSION,
-            'name': built.name,
-            'shape': list(built.images.shape),
-            'offsets': built.offsets.tolist(),
-            'class_names': list(built.class_names),
-            'splits': {name: classes.tolist() for name, classes in built.splits.items()},
-            'checksum': _checksum(self._unfinished),
+            "format": FORMAT_VERSION,
+            "name": built.name,
+            "shape": list(built.images.shape),
+            "offsets": built.offsets.tolist(),
+            "class_names": list(built.class_names),
+            "splits": {name: classes.tolist() for name, classes in built.splits.items()},
+            "checksum": _checksum(self._unfinished),
         }
         try:
             os.replace(self._unfinished, _images_file(self._base))
@@ -120,17 +117,17 @@ def _load(base: pathlib.Path) -> Optional[ImagesByClass]:
     """The set under this name, or None where it is missing, damaged or of another version."""
     try:
         content = json.loads(_content_file(base).read_text())
-        if content['format'] != FORMAT_VERSION or content['checksum'] != _checksum(_images_file(base)):
+        if content["format"] != FORMAT_VERSION or content["checksum"] != _checksum(_images_file(base)):
             return None
-        images = np.load(_images_file(base), mmap_mode='r', allow_pickle=False)
-        if list(images.shape) != content['shape']:
+        images = np.load(_images_file(base), mmap_mode="r", allow_pickle=False)
+        if list(images.shape) != content["shape"]:
             return None
         return ImagesByClass(
-            name=content['name'],
+            name=content["name"],
             images=images,
-            offsets=np.asarray(content['offsets'], dtype=np.int64),
-            class_names=tuple(content['class_names']),
-            splits={name: np.asarray(classes, dtype=np.int64) for name, classes in content['splits'].items()},
+            offsets=np.asarray(content["offsets"], dtype=np.int64),
+            class_names=tuple(content["class_names"]),
+            splits={name: np.asarray(classes, dtype=np.int64) for name, classes in content["splits"].items()},
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
@@ -142,17 +139,17 @@ def _checksum(path: str | os.PathLike) -> str:
     blocks = -(-size // _BLOCK)
     step = max(1, blocks / _CHECKED_BLOCKS)
     crc = 0
-    with open(path, 'rb') as file:
+    with open(path, "rb") as file:
         for i in range(min(blocks, _CHECKED_BLOCKS)):
             file.seek(int(i * step) * _BLOCK)
             crc = zlib.crc32(file.read(_BLOCK), crc)
-    return f'{size}-{crc:08x}'
+    return f"{size}-{crc:08x}"
 
 
 def _write_renamed(path: pathlib.Path, text: str) -> None:
-    handle, unfinished = tempfile.mkstemp('.unfinished', path.name + '.', path.parent)
+    handle, unfinished = tempfile.mkstemp(".unfinished", path.name + ".", path.parent)
     try:
-        with os.fdopen(handle, 'w') as file:
+        with os.fdopen(handle, "w") as file:
             file.write(text)
         os.replace(unfinished, path)
     except OSError:
@@ -161,7 +158,7 @@ def _write_renamed(path: pathlib.Path, text: str) -> None:
 
 
 def _remove_abandoned(directory: pathlib.Path) -> None:
-    for path in directory.glob('*.unfinished'):
+    for path in directory.glob("*.unfinished"):
         try:
             if time.time() - path.stat().st_mtime > _ABANDONED_AFTER:
                 path.unlink()
@@ -177,8 +174,8 @@ def _remove(path: str | os.PathLike) -> None:
 
 
 def _images_file(base: pathlib.Path) -> pathlib.Path:
-    return base.with_suffix('.npy')
+    return base.with_suffix(".npy")
 
 
 def _content_file(base: pathlib.Path) -> pathlib.Path:
-    return base.with_suffix('.json')
+    return base.with_suffix(".json")

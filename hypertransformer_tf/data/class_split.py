@@ -34,8 +34,8 @@ def split_classes(
     wanted = sum(fraction > 0 for fraction in fractions)
     if num_classes < wanted:
         raise UserError(
-            f'{where} holds {num_classes} class(es), too few to split into {wanted}; give at least '
-            f'{wanted} classes, or set data.split_fractions with zeros, such as (0, 0, 1).'
+            f"{where} holds {num_classes} class(es), too few to split into {wanted}; give at least "
+            f"{wanted} classes, or set data.split_fractions with zeros, such as (0, 0, 1)."
         )
     order = list(range(num_classes))
     random.Random(seed).shuffle(order)
@@ -46,8 +46,7 @@ def cut(order: list[int], counts: list[int]) -> dict[str, np.ndarray]:
     """Gives the first `counts[0]` classes of `order` to train, the next to validation, then to test."""
     ends = np.cumsum(counts)
     return {
-        name: np.asarray(order[end - count : end], dtype=np.int64)
-        for name, count, end in zip(SPLITS, counts, ends)
+        name: np.asarray(order[end - count : end], dtype=np.int64) for name, count, end in zip(SPLITS, counts, ends)
     }
 
 

@@ -7,16 +7,15 @@ import pathlib
 from typing import Optional
 
 import gin
-
 from hypertransformer_tf.errors import UserError
 
-SOURCES = ('glyphs', 'omniglot', 'tfds:NAME', 'folder:PATH', 'arrays:PATH')
-_WITHOUT_ARGUMENT = ('glyphs', 'omniglot')
-_WITH_ARGUMENT = ('tfds', 'folder', 'arrays')
+SOURCES = ("glyphs", "omniglot", "tfds:NAME", "folder:PATH", "arrays:PATH")
+_WITHOUT_ARGUMENT = ("glyphs", "omniglot")
+_WITH_ARGUMENT = ("tfds", "folder", "arrays")
 _LARGEST_IMAGE = 2048
 
 
-@gin.configurable('data')
+@gin.configurable("data")
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """The data set of a run.
@@ -36,7 +35,7 @@ class DataConfig:
       UserError: a value is of the wrong kind or out of range.
     """
 
-    source: str = 'glyphs'
+    source: str = "glyphs"
     data_dir: Optional[str] = None
     image_size: int = 28
     channels: int = 1
@@ -46,23 +45,20 @@ class DataConfig:
     def __post_init__(self) -> None:
         parse_source(self.source)
         if self.data_dir is not None and not isinstance(self.data_dir, (str, os.PathLike)):
-            raise UserError(
-                f'data.data_dir = {self.data_dir!r} is not a path; give a string or leave it unset.'
-            )
+            raise UserError(f"data.data_dir = {self.data_dir!r} is not a path; give a string or leave it unset.")
         if not _is_int(self.image_size) or not 1 <= self.image_size <= _LARGEST_IMAGE:
             raise UserError(
-                f'data.image_size = {self.image_size!r} must be a whole number of pixels from 1 to '
-                f'{_LARGEST_IMAGE}.'
+                f"data.image_size = {self.image_size!r} must be a whole number of pixels from 1 to {_LARGEST_IMAGE}."
             )
         if not _is_int(self.channels) or self.channels not in (1, 3):
-            raise UserError(f'data.channels = {self.channels!r} must be 1 (grey) or 3 (colour).')
+            raise UserError(f"data.channels = {self.channels!r} must be 1 (grey) or 3 (colour).")
         if not _is_int(self.split_seed) or self.split_seed < 0:
-            raise UserError(f'data.split_seed = {self.split_seed!r} must be a whole number of at least 0.')
-        object.__setattr__(self, 'split_fractions', _checked_fractions(self.split_fractions))
+            raise UserError(f"data.split_seed = {self.split_seed!r} must be a whole number of at least 0.")
+        object.__setattr__(self, "split_fractions", _checked_fractions(self.split_fractions))
 
     def tfds_directory(self) -> pathlib.Path:
         """The folder in which TFDS data is looked for."""
-        chosen = self.data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+        chosen = self.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         return pathlib.Path(chosen).expanduser()
 
 
@@ -72,18 +68,18 @@ def parse_source(source: str) -> tuple[str, str]:
     Raises:
       UserError: there is no such source; the message lists those there are.
     """
-    kind, colon, argument = source.partition(':') if isinstance(source, str) else (None, '', '')
+    kind, colon, argument = source.partition(":") if isinstance(source, str) else (None, "", "")
     if kind in _WITHOUT_ARGUMENT and not colon:
-        return kind, ''
+        return kind, ""
     if kind in _WITH_ARGUMENT and argument.strip():
         return kind, argument.strip()
-    raise UserError(f'data.source = {source!r} is not known; use one of {", ".join(SOURCES)}.')
+    raise UserError(f"data.source = {source!r} is not known; use one of {', '.join(SOURCES)}.")
 
 
 def _checked_fractions(fractions: object) -> tuple[float, float, float]:
     problem = UserError(
-        f'data.split_fractions = {fractions!r} must be three numbers of at least 0 for train, '
-        'validation and test that add up to 1, such as (0.7, 0.1, 0.2).'
+        f"data.split_fractions = {fractions!r} must be three numbers of at least 0 for train, "
+        "validation and test that add up to 1, such as (0.7, 0.1, 0.2)."
     )
     if not isinstance(fractions, (tuple, list)) or len(fractions) != 3:
         raise problem

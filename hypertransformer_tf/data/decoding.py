@@ -9,18 +9,15 @@ import os
 from typing import Union
 
 import numpy as np
-from PIL import Image
-from PIL import ImageOps
+from PIL import Image, ImageOps
 
 from hypertransformer_tf.errors import UserError
 
 MAX_PIXELS = 80_000_000  # a larger picture is taken for a mistake or an attack (decompression bomb)
-_MODES = {1: 'L', 3: 'RGB'}
+_MODES = {1: "L", 3: "RGB"}
 
 
-def decode_image(
-    source: Union[bytes, str, os.PathLike], where: str, image_size: int, channels: int
-) -> np.ndarray:
+def decode_image(source: Union[bytes, str, os.PathLike], where: str, image_size: int, channels: int) -> np.ndarray:
     """Reads a picture of any mode and size.
 
     Transparent parts become white, 16-bit grey is scaled to 8 bits, the EXIF orientation is applied and
@@ -42,8 +39,8 @@ def decode_image(
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(
-                    f'{where} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} that '
-                    'are accepted; make it smaller or remove it.'
+                    f"{where} has {image.width} x {image.height} pixels, more than the {MAX_PIXELS:,} that "
+                    "are accepted; make it smaller or remove it."
                 )
             # Lets the JPEG decoder shrink large photographs on the way; the rest is done below.
             image.draft(image.mode, (2 * image_size, 2 * image_size))
@@ -53,16 +50,14 @@ def decode_image(
         raise
     except Image.DecompressionBombError as error:
         raise UserError(
-            f'{where} has more than the {MAX_PIXELS:,} pixels that are accepted; make it smaller or remove it.'
+            f"{where} has more than the {MAX_PIXELS:,} pixels that are accepted; make it smaller or remove it."
         ) from error
     except FileNotFoundError as error:
-        raise UserError(f'{where} does not exist.') from error
+        raise UserError(f"{where} does not exist.") from error
     except MemoryError:
         raise
     except Exception as error:  # Pillow's decoders raise a dozen different types on damaged input.
-        raise UserError(
-            f'{where} cannot be read as a picture ({_reason(error)}); replace or remove it.'
-        ) from error
+        raise UserError(f"{where} cannot be read as a picture ({_reason(error)}); replace or remove it.") from error
 
 
 def fit_array(images: np.ndarray, where: str, image_size: int, channels: int) -> np.ndarray:
@@ -98,32 +93,32 @@ def check_array(images: np.ndarray, where: str) -> None:
     """Raises UserError unless images are (n, H, W, C) uint8 or bool with 1, 3 or 4 channels."""
     if images.dtype not in (np.uint8, np.bool_):
         raise UserError(
-            f'{where} holds images of type {images.dtype}; they must be uint8 (0 black to 255 white) or bool.'
+            f"{where} holds images of type {images.dtype}; they must be uint8 (0 black to 255 white) or bool."
         )
     if images.ndim != 4 or 0 in images.shape[1:]:
         raise UserError(
-            f'{where} holds images of shape {images.shape}; (samples, height, width, channels) is '
-            'needed, none of them 0.'
+            f"{where} holds images of shape {images.shape}; (samples, height, width, channels) is "
+            "needed, none of them 0."
         )
     if images.shape[3] not in (1, 3, 4):
         raise UserError(
-            f'{where} holds images with {images.shape[3]} channels (shape {images.shape}); 1 (grey), '
-            '3 (colour) or 4 (colour and transparency) are possible.'
+            f"{where} holds images with {images.shape[3]} channels (shape {images.shape}); 1 (grey), "
+            "3 (colour) or 4 (colour and transparency) are possible."
         )
 
 
 def _eight_bit(image: Image.Image, mode: str) -> Image.Image:
     """Converts any Pillow mode to 'L' or 'RGB'."""
-    if image.mode.startswith('I'):
+    if image.mode.startswith("I"):
         image = _from_sixteen_bit(image)
-    elif image.mode == 'F':
-        raise ValueError('its pixels are floating-point numbers')
-    if image.mode in ('RGBA', 'LA', 'PA', 'La', 'RGBa') or 'transparency' in image.info:
-        colours = image.convert('RGBA')
-        white = Image.new('RGBA', colours.size, (255, 255, 255, 255))
+    elif image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        colours = image.convert("RGBA")
+        white = Image.new("RGBA", colours.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, colours)
-    elif image.mode not in ('1', 'L', 'RGB'):
-        image = image.convert('RGB')
+    elif image.mode not in ("1", "L", "RGB"):
+        image = image.convert("RGB")
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -131,7 +126,7 @@ def _from_sixteen_bit(image: Image.Image) -> Image.Image:
     # Pillow's own conversion clips at 255 instead of scaling.
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
-        raise ValueError('its pixels need more than 16 bits')
+        raise ValueError("its pixels need more than 16 bits")
     return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
 
 
@@ -163,5 +158,5 @@ def _border_colour(pixels: np.ndarray) -> np.ndarray:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return 'no known image format'
-    return str(error).rstrip('.') or type(error).__name__
+        return "no known image format"
+    return str(error).rstrip(".") or type(error).__name__

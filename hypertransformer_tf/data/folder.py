@@ -7,19 +7,14 @@ from typing import Optional
 
 import numpy as np
 
-from hypertransformer_tf.data.cache import Allocate
-from hypertransformer_tf.data.cache import describe_files
-from hypertransformer_tf.data.cache import load_or_build
-from hypertransformer_tf.data.config import DataConfig
-from hypertransformer_tf.data.config import parse_source
+from hypertransformer_tf.data.cache import Allocate, describe_files, load_or_build
+from hypertransformer_tf.data.config import DataConfig, parse_source
 from hypertransformer_tf.data.decoding import decode_image
-from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.images_by_class import SPLITS
-from hypertransformer_tf.data.images_by_class import offsets_of
+from hypertransformer_tf.data.images_by_class import SPLITS, ImagesByClass, offsets_of
 from hypertransformer_tf.errors import UserError
 
-_SPLIT_FOLDERS = {'train': 'train', 'validation': 'validation', 'val': 'validation', 'test': 'test'}
-_DESKTOP_FILES = ('thumbs.db', 'desktop.ini', '__macosx')
+_SPLIT_FOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+_DESKTOP_FILES = ("thumbs.db", "desktop.ini", "__macosx")
 _THREADS = 4
 
 # (split or None, class folder, its pictures in order)
@@ -42,25 +37,21 @@ def load_folder(config: DataConfig) -> ImagesByClass:
     root = pathlib.Path(parse_source(config.source)[1]).expanduser()
     classes = _find_classes(root)
     depends_on = {
-        'source': 'folder',
-        'image_size': config.image_size,
-        'channels': config.channels,
-        'classes': [[split, describe_files(files)] for split, _, files in classes],
-        'root': os.path.abspath(root),
+        "source": "folder",
+        "image_size": config.image_size,
+        "channels": config.channels,
+        "classes": [[split, describe_files(files)] for split, _, files in classes],
+        "root": os.path.abspath(root),
     }
     return load_or_build(depends_on, lambda allocate: _read(root, classes, config, allocate))
 
 
-def _read(
-    root: pathlib.Path, classes: list[_ClassFolder], config: DataConfig, allocate: Allocate
-) -> ImagesByClass:
+def _read(root: pathlib.Path, classes: list[_ClassFolder], config: DataConfig, allocate: Allocate) -> ImagesByClass:
     offsets = offsets_of([len(files) for _, _, files in classes])
     images = allocate((int(offsets[-1]), config.image_size, config.image_size, config.channels))
     with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
         for start, (_, _, files) in zip(offsets, classes):
-            decoded = pool.map(
-                lambda path: decode_image(path, str(path), config.image_size, config.channels), files
-            )
+            decoded = pool.map(lambda path: decode_image(path, str(path), config.image_size, config.channels), files)
             for place, image in enumerate(decoded, int(start)):
                 images[place] = image
     splits = {}
@@ -80,14 +71,12 @@ def _read(
 
 def _find_classes(root: pathlib.Path) -> list[_ClassFolder]:
     if not root.is_dir():
-        raise UserError(f'data.source = folder:{root}: there is no such folder.')
+        raise UserError(f"data.source = folder:{root}: there is no such folder.")
     folders = [path for path in _visible(root) if path.is_dir()]
     if not folders:
-        raise UserError(
-            f'{root} has no class folders; put the pictures of each class into a sub-folder of its own.'
-        )
+        raise UserError(f"{root} has no class folders; put the pictures of each class into a sub-folder of its own.")
     names = {folder.name.lower() for folder in folders}
-    if 'train' in names and names <= set(_SPLIT_FOLDERS):
+    if "train" in names and names <= set(_SPLIT_FOLDERS):
         return _classes_of_splits(root, folders)
     return [(None, folder, _pictures(folder)) for folder in folders]
 
@@ -96,7 +85,7 @@ def _classes_of_splits(root: pathlib.Path, folders: list[pathlib.Path]) -> list[
     by_split = {_SPLIT_FOLDERS[folder.name.lower()]: folder for folder in folders}
     if len(by_split) < len(folders):
         raise UserError(
-            f'{root} holds two folders for the same split ({", ".join(f.name for f in folders)}); keep one.'
+            f"{root} holds two folders for the same split ({', '.join(f.name for f in folders)}); keep one."
         )
     classes: list[_ClassFolder] = []
     met: dict[str, str] = {}
@@ -104,14 +93,13 @@ def _classes_of_splits(root: pathlib.Path, folders: list[pathlib.Path]) -> list[
         class_folders = [path for path in _visible(by_split[split]) if path.is_dir()]
         if not class_folders:
             raise UserError(
-                f'{by_split[split]} has no class folders; put the pictures of each class into a sub-folder '
-                'of its own.'
+                f"{by_split[split]} has no class folders; put the pictures of each class into a sub-folder of its own."
             )
         for folder in class_folders:
             if folder.name in met:
                 raise UserError(
-                    f'Class {folder.name!r} is in both {met[folder.name]} and {split} of {root}; few-shot splits '
-                    'hold different classes, so keep all pictures of a class in one of them.'
+                    f"Class {folder.name!r} is in both {met[folder.name]} and {split} of {root}; few-shot splits "
+                    "hold different classes, so keep all pictures of a class in one of them."
                 )
             met[folder.name] = split
             classes.append((split, folder, _pictures(folder)))
@@ -121,14 +109,12 @@ def _classes_of_splits(root: pathlib.Path, folders: list[pathlib.Path]) -> list[
 def _pictures(folder: pathlib.Path) -> list[pathlib.Path]:
     files = _visible(folder)
     if not files:
-        raise UserError(f'Class folder {folder} is empty; add pictures or remove it.')
+        raise UserError(f"Class folder {folder} is empty; add pictures or remove it.")
     for path in files:
         if path.is_dir():
-            raise UserError(
-                f'Class folder {folder} holds the folder {path.name}; pictures must lie directly in it.'
-            )
+            raise UserError(f"Class folder {folder} holds the folder {path.name}; pictures must lie directly in it.")
         if not path.exists():
-            raise UserError(f'{path} is a link to a file that does not exist; repair or remove it.')
+            raise UserError(f"{path} is a link to a file that does not exist; repair or remove it.")
     return files
 
 
@@ -137,5 +123,5 @@ def _visible(folder: pathlib.Path) -> list[pathlib.Path]:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
-        raise UserError(f'{folder} cannot be read ({error.strerror}).') from error
-    return [folder / name for name in names if not name.startswith('.') and name.lower() not in _DESKTOP_FILES]
+        raise UserError(f"{folder} cannot be read ({error.strerror}).") from error
+    return [folder / name for name in names if not name.startswith(".") and name.lower() not in _DESKTOP_FILES]

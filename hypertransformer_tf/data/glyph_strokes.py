@@ -59,7 +59,7 @@ def _invent_stroke(u: np.ndarray, earlier: np.ndarray) -> tuple[np.ndarray, np.n
         touched = earlier.reshape(len(u), -1, 2)
         touched = touched[rows, (u[:, 3] * touched.shape[1]).astype(int)]
         start = np.where((u[:, 4] < 0.65)[:, None], touched, start)
-    far_first = np.argsort(-_squared(_LATTICE - start[:, None]), axis=1, kind='stable')
+    far_first = np.argsort(-_squared(_LATTICE - start[:, None]), axis=1, kind="stable")
     end = _LATTICE[far_first[rows, (u[:, 5] * 6).astype(int)]] + 0.2 * (u[:, 6:8] - 0.5)
     chord = (end - start)[:, None]
     normal = np.stack([-chord[..., 1], chord[..., 0]], axis=-1)
@@ -75,9 +75,7 @@ def _invent_stroke(u: np.ndarray, earlier: np.ndarray) -> tuple[np.ndarray, np.n
             _corner(
                 start,
                 end,
-                start[:, None]
-                + (0.2 + 0.6 * size) * chord
-                + side * (0.35 + 0.3 * u[:, 10, None, None]) * normal,
+                start[:, None] + (0.2 + 0.6 * size) * chord + side * (0.35 + 0.3 * u[:, 10, None, None]) * normal,
             ),
         ),
         (1.0, _loop(start, chord, normal, side * (0.35 + 0.3 * size))),
@@ -99,9 +97,7 @@ def _loop(start: np.ndarray, chord: np.ndarray, normal: np.ndarray, width: np.nd
     """A closed oval from `start` round a centre on the chord."""
     start, radius = start[:, None], 0.35 * chord
     centre = start + radius
-    return np.concatenate(
-        [start, centre + width * normal, centre + radius, centre - width * normal, start], axis=1
-    )
+    return np.concatenate([start, centre + width * normal, centre + radius, centre - width * normal, start], axis=1)
 
 
 def _centred(points: np.ndarray, present: np.ndarray) -> np.ndarray:

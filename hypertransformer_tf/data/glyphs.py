@@ -8,15 +8,12 @@ from typing import Optional
 
 import numpy as np
 
-from hypertransformer_tf.data import glyph_drawing
-from hypertransformer_tf.data import glyph_strokes
-from hypertransformer_tf.data.cache import Allocate
-from hypertransformer_tf.data.cache import load_or_build
+from hypertransformer_tf.data import glyph_drawing, glyph_strokes
+from hypertransformer_tf.data.cache import Allocate, load_or_build
 from hypertransformer_tf.data.config import DataConfig
-from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.images_by_class import offsets_of
+from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 
-NUM_CLASSES = 400
+NUM_CLASSES = 800
 SAMPLES_PER_CLASS = 20
 SEED = 2022
 _VERSION = 1  # of the drawing; another number makes cached sets be drawn anew
@@ -26,12 +23,14 @@ _COMPARED_WIDTHS = (0.07, 0.21)  # pen widths, as shares of the picture's side
 
 
 def load_glyphs(config: DataConfig) -> ImagesByClass:
-    """400 classes of 20 images; only `config.image_size` and `config.channels` matter."""
+    """800 classes of 20 images; only `config.image_size` and `config.channels` matter."""
     depends_on = {
-        'source': 'glyphs',
-        'version': _VERSION,
-        'image_size': config.image_size,
-        'channels': config.channels,
+        "source": "glyphs",
+        "version": _VERSION,
+        "classes": NUM_CLASSES,
+        "samples": SAMPLES_PER_CLASS,
+        "image_size": config.image_size,
+        "channels": config.channels,
     }
     return load_or_build(
         depends_on,
@@ -69,17 +68,15 @@ def draw_glyphs(
     for c in range(num_classes):
         # Stream 0 invents the characters; each class has a stream of its own for its samples.
         draws = glyph_strokes.uniforms(seed, 1 + c, (samples, glyph_drawing.draws_needed(*points.shape[1:3])))
-        same, round_, there = (
-            np.repeat(part[c : c + 1], samples, axis=0) for part in (points, roundness, present)
-        )
+        same, round_, there = (np.repeat(part[c : c + 1], samples, axis=0) for part in (points, roundness, present))
         written, width = glyph_drawing.write(same, draws)
         glyph_drawing.ink(glyph_drawing.trace(written, round_), there, width, grey)
         images[c * samples : (c + 1) * samples] = grey[..., None]
     return ImagesByClass(
-        name='glyphs',
+        name="glyphs",
         images=images,
         offsets=offsets_of([samples] * num_classes),
-        class_names=tuple(f'glyph_{c:04d}' for c in range(num_classes)),
+        class_names=tuple(f"glyph_{c:04d}" for c in range(num_classes)),
         splits={},
     )
 

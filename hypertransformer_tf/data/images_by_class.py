@@ -5,7 +5,7 @@ from typing import Mapping
 
 import numpy as np
 
-SPLITS = ('train', 'validation', 'test')
+SPLITS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +32,16 @@ class ImagesByClass:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != np.uint8:
-            raise ValueError(f'images must be (N, H, W, C) uint8, not {self.images.shape} {self.images.dtype}')
+            raise ValueError(f"images must be (N, H, W, C) uint8, not {self.images.shape} {self.images.dtype}")
         if len(self.offsets) != len(self.class_names) + 1:
-            raise ValueError(f'{len(self.class_names)} classes need one offset more, not {len(self.offsets)}')
+            raise ValueError(f"{len(self.class_names)} classes need one offset more, not {len(self.offsets)}")
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.images) or np.any(np.diff(self.offsets) < 0):
-            raise ValueError(f'offsets must rise from 0 to {len(self.images)}')
+            raise ValueError(f"offsets must rise from 0 to {len(self.images)}")
         used = [int(c) for classes in self.splits.values() for c in classes]
         if len(set(used)) != len(used):
-            raise ValueError('a class lies in two splits')
+            raise ValueError("a class lies in two splits")
         if used and not 0 <= min(used) <= max(used) < self.num_classes:
-            raise ValueError(f'splits name classes outside 0..{self.num_classes - 1}')
+            raise ValueError(f"splits name classes outside 0..{self.num_classes - 1}")
 
     @property
     def num_classes(self) -> int:

@@ -2,22 +2,17 @@
 
 import dataclasses
 
-from hypertransformer_tf.data import arrays
-from hypertransformer_tf.data import folder
-from hypertransformer_tf.data import glyphs
-from hypertransformer_tf.data import omniglot
-from hypertransformer_tf.data import tfds_source
+from hypertransformer_tf.data import arrays, folder, glyphs, omniglot, tfds_source
 from hypertransformer_tf.data.class_split import split_classes
-from hypertransformer_tf.data.config import DataConfig
-from hypertransformer_tf.data.config import parse_source
+from hypertransformer_tf.data.config import DataConfig, parse_source
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 
 _READERS = {
-    'glyphs': glyphs.load_glyphs,
-    'omniglot': omniglot.load_omniglot,
-    'tfds': tfds_source.load_tfds,
-    'folder': folder.load_folder,
-    'arrays': arrays.load_arrays,
+    "glyphs": glyphs.load_glyphs,
+    "omniglot": omniglot.load_omniglot,
+    "tfds": tfds_source.load_tfds,
+    "folder": folder.load_folder,
+    "arrays": arrays.load_arrays,
 }
 
 

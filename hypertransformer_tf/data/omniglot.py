@@ -16,7 +16,7 @@ from hypertransformer_tf.data.tfds_source import load_prepared
 from hypertransformer_tf.errors import UserError
 
 NUM_CLASSES = 1623
-TFDS_NAME = 'omniglot:3.0.0'
+TFDS_NAME = "omniglot:3.0.0"
 _ORIGINAL_SIZE = 105  # pixels
 _SPLIT_SEED = 2022
 _SPLIT_COUNTS = [1150, 50, 423]  # meta-train, -validation, -test
@@ -30,15 +30,15 @@ def load_omniglot(config: DataConfig) -> ImagesByClass:
     Raises:
       UserError: the data is not there, or not all of it.
     """
-    images = load_prepared(TFDS_NAME, config, splits=('train', 'test'), decode=_decode_as_the_authors)
+    images = load_prepared(TFDS_NAME, config, splits=("train", "test"), decode=_decode_as_the_authors)
     if images.num_classes != NUM_CLASSES:
         raise UserError(
-            f'{TFDS_NAME} in {config.tfds_directory()} holds {images.num_classes} classes instead of '
-            f'{NUM_CLASSES}; prepare it again.'
+            f"{TFDS_NAME} in {config.tfds_directory()} holds {images.num_classes} classes instead of "
+            f"{NUM_CLASSES}; prepare it again."
         )
     order = list(range(NUM_CLASSES))
     random.Random(_SPLIT_SEED).shuffle(order)
-    return dataclasses.replace(images, name='omniglot', splits=cut(order, _SPLIT_COUNTS))
+    return dataclasses.replace(images, name="omniglot", splits=cut(order, _SPLIT_COUNTS))
 
 
 def _decode_as_the_authors(encoded: bytes, where: str, image_size: int, channels: int) -> np.ndarray:

@@ -6,8 +6,7 @@ import numpy as np
 
 from hypertransformer_tf.data.cache import Allocate
 from hypertransformer_tf.data.decoding import decode_image
-from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.images_by_class import offsets_of
+from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 from hypertransformer_tf.errors import UserError
 
 Decode = Callable[[bytes, str, int, int], np.ndarray]
@@ -48,7 +47,7 @@ def read_builder(
         labels = np.concatenate([np.asarray(of_split, dtype=np.int64) for of_split in kept.values()])
         classes, counts = np.unique(labels[labels >= 0], return_counts=True)
         if not len(classes):
-            raise UserError(f'{where} holds no labelled example.')
+            raise UserError(f"{where} holds no labelled example.")
         offsets = offsets_of(counts.tolist())
         images = allocate((int(offsets[-1]), image_size, image_size, channels))
         next_place = {int(label): int(start) for label, start in zip(classes, offsets)}
@@ -56,14 +55,14 @@ def read_builder(
             for number, (label, encoded) in enumerate(_examples(builder, split, image_key, label_key)):
                 if label >= 0:
                     images[next_place[label]] = decode(
-                        encoded, f'Example {number} of split {split} of {where}', image_size, channels
+                        encoded, f"Example {number} of split {split} of {where}", image_size, channels
                     )
                     next_place[label] += 1
     except _reading_errors() as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f'{where} cannot be read ({reason}); prepare it again.') from error
+        raise UserError(f"{where} cannot be read ({reason}); prepare it again.") from error
     feature = builder.info.features[label_key]
-    named = getattr(feature, 'int2str', str)
+    named = getattr(feature, "int2str", str)
     return ImagesByClass(
         name=builder.info.name,
         images=images,
@@ -80,9 +79,9 @@ def _keys(builder: Any, where: str) -> tuple[str, str]:
     features = builder.info.features
     keys = builder.info.supervised_keys
     if not (isinstance(keys, tuple) and len(keys) == 2 and all(isinstance(key, str) for key in keys)):
-        keys = ('image', 'label')
+        keys = ("image", "label")
     image_key, label_key = keys
-    known = features.keys() if hasattr(features, 'keys') else ()
+    known = features.keys() if hasattr(features, "keys") else ()
     if (
         image_key not in known
         or not isinstance(features[image_key], tfds.features.Image)
@@ -90,8 +89,8 @@ def _keys(builder: Any, where: str) -> tuple[str, str]:
         or not isinstance(features[label_key], tfds.features.ClassLabel)
     ):
         raise UserError(
-            f'{where} is not an image classification set: an image and a class label are needed, and it '
-            f'has the features {", ".join(known)}; choose another set.'
+            f"{where} is not an image classification set: an image and a class label are needed, and it "
+            f"has the features {', '.join(known)}; choose another set."
         )
     return image_key, label_key
 

@@ -14,17 +14,15 @@ import urllib.error
 import urllib.request
 from typing import Any, Iterator, Optional
 
-from hypertransformer_tf.data.cache import Allocate
-from hypertransformer_tf.data.cache import describe_files
-from hypertransformer_tf.data.cache import load_or_build
-from hypertransformer_tf.data.config import DataConfig
-from hypertransformer_tf.data.config import parse_source
+from hypertransformer_tf.data.cache import Allocate, describe_files, load_or_build
+from hypertransformer_tf.data.config import DataConfig, parse_source
 from hypertransformer_tf.data.decoding import decode_image
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.data.tfds_reading import Decode, read_builder
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.quiet_import import import_quietly
 
-_NETWORK_PROBE = 'https://storage.googleapis.com'
+_NETWORK_PROBE = "https://storage.googleapis.com"
 _NETWORK_TIMEOUT = 3.0  # seconds
 
 
@@ -62,18 +60,18 @@ def load_prepared(
             if not _is_prepared(builder):
                 _download(builder, name, data_dir)
             return read_builder(
-                builder, f'TFDS set {name} in {data_dir}', splits, config.image_size, config.channels, allocate, decode
+                builder, f"TFDS set {name} in {data_dir}", splits, config.image_size, config.channels, allocate, decode
             )
 
     depends_on = {
-        'source': 'tfds',
-        'name': name,
-        'splits': splits,
-        'decode': decode.__name__,
-        'image_size': config.image_size,
-        'channels': config.channels,
-        'files': describe_files(_prepared_files(data_dir, name)),
-        'tfds': _tfds_version(),
+        "source": "tfds",
+        "name": name,
+        "splits": splits,
+        "decode": decode.__name__,
+        "image_size": config.image_size,
+        "channels": config.channels,
+        "files": describe_files(_prepared_files(data_dir, name)),
+        "tfds": _tfds_version(),
     }
     return load_or_build(depends_on, build)
 
@@ -81,8 +79,8 @@ def load_prepared(
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps back warnings that TFDS and TensorFlow address to their own developers."""
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-    logger = logging.getLogger('absl')
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -93,64 +91,64 @@ def _quiet() -> Iterator[None]:
 
 def _prepared_files(data_dir: pathlib.Path, name: str) -> list[pathlib.Path]:
     """Files of all versions of the set, or none where no version is complete."""
-    folder = data_dir / name.split(':')[0].split('/')[0]
-    files = sorted(path for path in folder.rglob('*') if path.is_file())
-    return files if any(path.name == 'dataset_info.json' for path in files) else []
+    folder = data_dir / name.split(":")[0].split("/")[0]
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return files if any(path.name == "dataset_info.json" for path in files) else []
 
 
 def _tfds_version() -> str:
     # TFDS decides which of several prepared versions is read.
-    for package in ('tensorflow-datasets', 'tfds-nightly'):
+    for package in ("tensorflow-datasets", "tfds-nightly"):
         try:
             return importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return 'absent'
+    return "absent"
 
 
 def _open_builder(name: str, data_dir: pathlib.Path) -> Any:
     try:
-        import tensorflow_datasets as tfds
         import importlib_resources  # TFDS needs it and does not ask for it
-        import tensorflow
 
-        del importlib_resources, tensorflow
+        del importlib_resources
+        import_quietly("tensorflow")
+        tfds = import_quietly("tensorflow_datasets")
     except ImportError as error:
         raise UserError(
-            f'Reading the TFDS set {name} needs the package {error.name}; install tensorflow, '
-            'tensorflow-datasets and importlib_resources with pip.'
+            f"Reading the TFDS set {name} needs the package {error.name}; install tensorflow, "
+            "tensorflow-datasets and importlib_resources with pip."
         ) from error
     tfds.disable_progress_bar()
     try:
         return tfds.builder(name, data_dir=os.fspath(data_dir))
     except Exception as error:  # TFDS has its own types for each way in which a name can be wrong
-        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip('.')
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         raise UserError(
-            f'TFDS cannot open the set {name!r} with data in {data_dir} ({reason}); check data.source and '
-            'data.data_dir.'
+            f"TFDS cannot open the set {name!r} with data in {data_dir} ({reason}); check data.source and "
+            "data.data_dir."
         ) from error
 
 
 def _is_prepared(builder: Any) -> bool:
-    return os.path.exists(os.path.join(os.fspath(builder.data_path), 'dataset_info.json'))
+    return os.path.exists(os.path.join(os.fspath(builder.data_path), "dataset_info.json"))
 
 
 def _download(builder: Any, name: str, data_dir: pathlib.Path) -> None:
-    reason = 'no network'
+    reason = "no network"
     if _network_is_there():
-        print(f'TFDS set {name} is not in {data_dir}; downloading it.', file=sys.stderr)
+        print(f"TFDS set {name} is not in {data_dir}; downloading it.", file=sys.stderr)
         try:
             builder.download_and_prepare()
             return
         except Exception as error:  # from refused connections to sets that must be fetched by hand
-            reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip('.')
+            reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
     by_hand = (
         f'python -c "import tensorflow_datasets as tfds; '
         f"tfds.builder('{name}', data_dir='DIR').download_and_prepare()\""
     )
     raise UserError(
-        f'TFDS set {name} is not in {data_dir} and cannot be downloaded ({reason}); run {by_hand} on a '
-        'machine with a network, copy DIR here, and give it as --data_dir or $TFDS_DATA_DIR.'
+        f"TFDS set {name} is not in {data_dir} and cannot be downloaded ({reason}); run {by_hand} on a "
+        "machine with a network, copy DIR here, and give it as --data_dir or $TFDS_DATA_DIR."
     )
 
 

@@ -1,20 +1,21 @@
 """The general augmentations of a class or an episode: the gin configurable `augmentation`."""
+
 import dataclasses
 from typing import Callable
 
-import gin
 import numpy as np
 
-from hypertransformer_tf.episodes import class_transforms
+import gin
 from hypertransformer_tf import config_checks
+from hypertransformer_tf.episodes import class_transforms
 from hypertransformer_tf.episodes.random_stream import RandomStream
 
-_LARGEST_ROLL = 0.3                 # of the side, either way
-_SMALLEST_SIDE = 0.7                # of the side, when resized
+_LARGEST_ROLL = 0.3  # of the side, either way
+_SMALLEST_SIDE = 0.7  # of the side, when resized
 _CONTRAST_ALPHA = (0.5, 2.5)
 
 
-@gin.configurable('augmentation')
+@gin.configurable("augmentation")
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
     """Which alterations the images of a class get, the same for its support and query samples.
@@ -37,6 +38,7 @@ class AugmentationConfig:
     Raises:
       UserError: a probability is outside 0..1, or the range of angles outside 0..180.
     """
+
     rotate_by_90: bool = False
     rotation_probability: float = 0.0
     angle_range: float = 180.0
@@ -49,10 +51,10 @@ class AugmentationConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            name, value = f'augmentation.{field.name}', getattr(self, field.name)
-            if field.name == 'angle_range':
+            name, value = f"augmentation.{field.name}", getattr(self, field.name)
+            if field.name == "angle_range":
                 config_checks.require_number_between(name, value, 0, 180)
-            elif field.name.endswith('_probability'):
+            elif field.name.endswith("_probability"):
                 config_checks.require_number_between(name, value, 0, 1)
             else:
                 config_checks.require_flag(name, value)
@@ -74,18 +76,16 @@ def augment(images: np.ndarray, config: AugmentationConfig, stream: RandomStream
     transforms = class_transforms
     if config.rotate_by_90:
         images = transforms.rotate_by_quarter_turns(images, draws.turns())
-    images = draws.apply('rotation', config.rotation_probability, images, transforms.rotate,
-                         -config.angle_range, config.angle_range)
-    images = draws.apply('roll', config.roll_probability, images, transforms.roll,
-                         -_LARGEST_ROLL, _LARGEST_ROLL, axes=(2,))
-    images = draws.apply('resize', config.resize_probability, images, transforms.shrink,
-                         _SMALLEST_SIDE, 1.0)
-    images = draws.apply('contrast', config.contrast_probability, images,
-                         transforms.change_contrast, *_CONTRAST_ALPHA)
-    images = draws.apply('smooth', config.smooth_probability, images,
-                         lambda chosen, _: transforms.smooth(chosen))
-    return draws.apply('negate', config.negate_probability, images,
-                       lambda chosen, _: transforms.negate(chosen))
+    images = draws.apply(
+        "rotation", config.rotation_probability, images, transforms.rotate, -config.angle_range, config.angle_range
+    )
+    images = draws.apply(
+        "roll", config.roll_probability, images, transforms.roll, -_LARGEST_ROLL, _LARGEST_ROLL, axes=(2,)
+    )
+    images = draws.apply("resize", config.resize_probability, images, transforms.shrink, _SMALLEST_SIDE, 1.0)
+    images = draws.apply("contrast", config.contrast_probability, images, transforms.change_contrast, *_CONTRAST_ALPHA)
+    images = draws.apply("smooth", config.smooth_probability, images, lambda chosen, _: transforms.smooth(chosen))
+    return draws.apply("negate", config.negate_probability, images, lambda chosen, _: transforms.negate(chosen))
 
 
 class _Draws:
@@ -98,11 +98,18 @@ class _Draws:
 
     def turns(self) -> np.ndarray:
         """(n_way,) numbers of right angles."""
-        return self._for_classes(self._stream.child('rotate_by_90').integers(0, 4, (self._count,)))
+        return self._for_classes(self._stream.child("rotate_by_90").integers(0, 4, (self._count,)))
 
-    def apply(self, name: str, probability: float, images: np.ndarray,
-              transform: Callable[[np.ndarray, np.ndarray], np.ndarray],
-              low: float = 0.0, high: float = 1.0, axes: tuple[int, ...] = ()) -> np.ndarray:
+    def apply(
+        self,
+        name: str,
+        probability: float,
+        images: np.ndarray,
+        transform: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        low: float = 0.0,
+        high: float = 1.0,
+        axes: tuple[int, ...] = (),
+    ) -> np.ndarray:
         """Images with `transform` applied to the classes for which `name` is drawn.
 
         Each gets a parameter of shape `axes`, uniform in [low, high).

@@ -1,4 +1,5 @@
 """Bilinear sampling of images at fractional rows and columns."""
+
 import numpy as np
 
 
@@ -16,7 +17,7 @@ def sample_bilinear(planes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -
     above, below, row_part = _neighbours(rows, planes.shape[-2])
     left, right, column_part = _neighbours(columns, planes.shape[-1])
     read = _mix(planes[..., above, :], planes[..., below, :], row_part[:, None])  # (..., h, W)
-    return _mix(read[..., left], read[..., right], column_part)                   # (..., h, w)
+    return _mix(read[..., left], read[..., right], column_part)  # (..., h, w)
 
 
 def centres(start: int, size: int, count: int) -> np.ndarray:

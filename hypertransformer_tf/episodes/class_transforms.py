@@ -3,6 +3,7 @@
 Every function takes uint8 images (G, M, H, W, C), G classes of M samples, and one parameter for
 each class, and returns uint8 images of the same shape.
 """
+
 import math
 
 import numpy as np
@@ -52,8 +53,7 @@ def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 def roll(images: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     """Each class moved down and right by fractions (G, 2) of height and width, cyclically."""
     pixels = np.rint(fractions * images.shape[2:4]).astype(np.int64)
-    return np.stack([np.roll(of_class, tuple(by), axis=(1, 2))
-                     for of_class, by in zip(images, pixels)])
+    return np.stack([np.roll(of_class, tuple(by), axis=(1, 2)) for of_class, by in zip(images, pixels)])
 
 
 def shrink(images: np.ndarray, factors: np.ndarray) -> np.ndarray:
@@ -62,11 +62,11 @@ def shrink(images: np.ndarray, factors: np.ndarray) -> np.ndarray:
     shrunk = np.zeros_like(images)
     for index, factor in enumerate(factors):
         h, w = max(1, round(factor * height)), max(1, round(factor * width))
-        small = bilinear.sample_bilinear(images[index].transpose(0, 3, 1, 2),
-                                         bilinear.centres(0, height, h),
-                                         bilinear.centres(0, width, w))  # (M, C, h, w)
+        small = bilinear.sample_bilinear(
+            images[index].transpose(0, 3, 1, 2), bilinear.centres(0, height, h), bilinear.centres(0, width, w)
+        )  # (M, C, h, w)
         top, left = (height - h) // 2, (width - w) // 2
-        shrunk[index, :, top:top + h, left:left + w] = np.rint(small).transpose(0, 2, 3, 1)
+        shrunk[index, :, top : top + h, left : left + w] = np.rint(small).transpose(0, 2, 3, 1)
     return shrunk
 
 
@@ -87,8 +87,8 @@ def smooth(images: np.ndarray) -> np.ndarray:
     """The mean over 3x3 pixels, black outside the image, stretched to 0..255."""
     height, width = images.shape[2:4]
     padded = np.pad(images.astype(np.int64), ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
-    rows = sum(padded[:, :, i:i + height] for i in range(3))
-    return _stretch(sum(rows[:, :, :, j:j + width] for j in range(3)), images)
+    rows = sum(padded[:, :, i : i + height] for i in range(3))
+    return _stretch(sum(rows[:, :, :, j : j + width] for j in range(3)), images)
 
 
 def negate(images: np.ndarray) -> np.ndarray:

@@ -1,12 +1,12 @@
 """What an episode is made of: the gin configurable `episodes`."""
+
 import dataclasses
 
 import gin
-
 from hypertransformer_tf import config_checks
 
 
-@gin.configurable('episodes')
+@gin.configurable("episodes")
 @dataclasses.dataclass(frozen=True)
 class EpisodeConfig:
     """Sizes of an episode's support and query set.
@@ -21,15 +21,15 @@ class EpisodeConfig:
     Raises:
       UserError: a value is no whole number or too small.
     """
+
     n_way: int = 5
     k_shot: int = 1
     queries_per_class: int = 3
     unlabelled_per_class: int = 0
 
     def __post_init__(self):
-        for field, at_least in (('n_way', 2), ('k_shot', 1), ('queries_per_class', 1),
-                                ('unlabelled_per_class', 0)):
-            config_checks.require_whole_number(f'episodes.{field}', getattr(self, field), at_least)
+        for field, at_least in (("n_way", 2), ("k_shot", 1), ("queries_per_class", 1), ("unlabelled_per_class", 0)):
+            config_checks.require_whole_number(f"episodes.{field}", getattr(self, field), at_least)
 
     @property
     def support_per_class(self) -> int:

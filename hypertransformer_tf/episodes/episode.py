@@ -1,4 +1,5 @@
 """One few-shot problem as arrays."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ class Episode(NamedTuple):
       query_images: (Q, H, W, C) uint8.
       query_labels: (Q,) int32 in 0, ..., n_way - 1.
     """
+
     support_images: np.ndarray
     support_labels: np.ndarray
     support_classes: np.ndarray

@@ -1,4 +1,5 @@
 """Rotation of the hue of colour images (the H of HSV), value and saturation kept."""
+
 import numpy as np
 
 _HUES_OF_RED_GREEN_BLUE = np.array([0, 2, 4], dtype=np.float32)[:, None, None]  # in sixths
@@ -21,10 +22,12 @@ def shift_hue(planes: np.ndarray, shift: float) -> np.ndarray:
     largest, smallest = planes.max(axis=0), planes.min(axis=0)
     chroma = largest - smallest
     divisor = np.maximum(chroma, 1)  # changes grey pixels only: any hue does for those
-    hue = np.where(largest == red, (green - blue) / divisor,
-                   np.where(largest == green, (blue - red) / divisor + 2,
-                            (red - green) / divisor + 4))  # (H, W), sixths, from -1 to 5
+    hue = np.where(
+        largest == red,
+        (green - blue) / divisor,
+        np.where(largest == green, (blue - red) / divisor + 2, (red - green) / divisor + 4),
+    )  # (H, W), sixths, from -1 to 5
     hue += np.float32(6 * (shift - round(shift)))
-    distance = np.abs(hue - _HUES_OF_RED_GREEN_BLUE)            # (3, H, W), from 0 to 8
+    distance = np.abs(hue - _HUES_OF_RED_GREEN_BLUE)  # (3, H, W), from 0 to 8
     distance = np.minimum(distance, np.abs(distance - 6))
     return smallest + chroma * np.clip(2 - distance, 0, 1)

@@ -1,23 +1,24 @@
 """Flips, colours and crops of single images: the gin configurable `image_augmentation`."""
+
 import dataclasses
 
-import gin
 import numpy as np
 
-from hypertransformer_tf.episodes import bilinear
+import gin
 from hypertransformer_tf import config_checks
+from hypertransformer_tf.episodes import bilinear
 from hypertransformer_tf.episodes.hue import shift_hue
 from hypertransformer_tf.episodes.random_stream import RandomStream
 
 _FLIP_PROBABILITY = 0.5
-_LARGEST_HUE_SHIFT = 0.2        # of a turn of the colour circle, either way
-_LARGEST_BRIGHTNESS = 0.3       # of full scale, either way
+_LARGEST_HUE_SHIFT = 0.2  # of a turn of the colour circle, either way
+_LARGEST_BRIGHTNESS = 0.3  # of full scale, either way
 _CONTRAST = (0.8, 1.2)
-_CROP_SIDE = (0.6, 1.0)         # of the image's side
+_CROP_SIDE = (0.6, 1.0)  # of the image's side
 _FULL_SCALE = 255
 
 
-@gin.configurable('image_augmentation')
+@gin.configurable("image_augmentation")
 @dataclasses.dataclass(frozen=True)
 class ImageAugmentationConfig:
     """Whether images are flipped, recoloured and cropped, as for miniImageNet in the paper.
@@ -34,16 +35,16 @@ class ImageAugmentationConfig:
     Raises:
       UserError: a value is not True or False.
     """
+
     enabled: bool = False
     individually: bool = False
 
     def __post_init__(self):
-        for field in ('enabled', 'individually'):
-            config_checks.require_flag(f'image_augmentation.{field}', getattr(self, field))
+        for field in ("enabled", "individually"):
+            config_checks.require_flag(f"image_augmentation.{field}", getattr(self, field))
 
 
-def augment_images(images: np.ndarray, config: ImageAugmentationConfig,
-                   stream: RandomStream) -> np.ndarray:
+def augment_images(images: np.ndarray, config: ImageAugmentationConfig, stream: RandomStream) -> np.ndarray:
     """A support set's or a query set's images, altered as `config` says.
 
     Args:
@@ -60,14 +61,14 @@ def augment_images(images: np.ndarray, config: ImageAugmentationConfig,
     def drawn(name: str, low: float, high: float) -> np.ndarray:
         return np.broadcast_to(stream.child(name).uniform_between(low, high, shape), (number,))
 
-    flips = drawn('flip', 0, 1) < _FLIP_PROBABILITY
-    hues = drawn('hue', -_LARGEST_HUE_SHIFT, _LARGEST_HUE_SHIFT)
-    brightness = drawn('brightness', -_LARGEST_BRIGHTNESS, _LARGEST_BRIGHTNESS) * _FULL_SCALE
-    contrasts = drawn('contrast', *_CONTRAST)
-    crops = stream.child('crop').uniform((number, 3))
+    flips = drawn("flip", 0, 1) < _FLIP_PROBABILITY
+    hues = drawn("hue", -_LARGEST_HUE_SHIFT, _LARGEST_HUE_SHIFT)
+    brightness = drawn("brightness", -_LARGEST_BRIGHTNESS, _LARGEST_BRIGHTNESS) * _FULL_SCALE
+    contrasts = drawn("contrast", *_CONTRAST)
+    crops = stream.child("crop").uniform((number, 3))
     altered = np.empty_like(images)
     for index, image in enumerate(images):
-        planes = image.transpose(2, 0, 1).astype(np.float32, order='C')  # fast in planes only
+        planes = image.transpose(2, 0, 1).astype(np.float32, order="C")  # fast in planes only
         planes = _recolour(planes, hues[index], brightness[index], contrasts[index])
         planes = _flip_and_crop(planes, flips[index], crops[index])
         planes = np.clip(np.rint(planes), 0, _FULL_SCALE).astype(np.uint8)

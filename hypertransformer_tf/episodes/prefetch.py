@@ -1,10 +1,11 @@
 """Makes task batches on a background thread while the accelerator is busy."""
+
 import collections
 import threading
 import time
 from typing import Callable, Generic, Iterator, Optional, TypeVar
 
-T = TypeVar('T')
+T = TypeVar("T")
 
 
 class Prefetcher(Generic[T]):
@@ -29,7 +30,7 @@ class Prefetcher(Generic[T]):
 
     def __init__(self, make: Callable[[int], T], first: int, count: int, depth: int = 4):
         if count < 0 or depth < 1:
-            raise ValueError(f'count = {count} must be at least 0, depth = {depth} at least 1')
+            raise ValueError(f"count = {count} must be at least 0, depth = {depth} at least 1")
         self.waited_seconds = 0.0
         self._make = make
         self._numbers = range(first, first + count)
@@ -39,10 +40,10 @@ class Prefetcher(Generic[T]):
         self._finished = False
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._produce, name='prefetcher', daemon=True)
+        self._thread = threading.Thread(target=self._produce, name="prefetcher", daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> 'Prefetcher[T]':
+    def __enter__(self) -> "Prefetcher[T]":
         return self
 
     def __exit__(self, *exception) -> None:

@@ -3,6 +3,7 @@
 Episodes must be the same on every machine and for any number of workers, so nothing is kept
 between draws: a stream is named by what it is for, for example (seed, 'train', 7, 'draw').
 """
+
 import hashlib
 import math
 import operator
@@ -34,7 +35,7 @@ class RandomStream:
             self._path.update(_encoded(part))
         self._words = None
 
-    def child(self, *path: PathPart) -> 'RandomStream':
+    def child(self, *path: PathPart) -> "RandomStream":
         """The stream whose path is this one's followed by `path`, wherever this one has got to."""
         stream = object.__new__(RandomStream)
         stream._path = self._path.copy()
@@ -48,7 +49,7 @@ class RandomStream:
         if self._words is None:
             self._words = np.random.Philox(_Key(self._path.digest()))
         words = self._words.random_raw(math.prod(shape))
-        return ((words >> np.uint64(11)) * 2.0 ** -53).reshape(shape)
+        return ((words >> np.uint64(11)) * 2.0**-53).reshape(shape)
 
     def uniform_between(self, low: float, high: float, shape: tuple[int, ...] = ()) -> np.ndarray:
         """Float64 numbers of the given shape, uniform in [low, high)."""
@@ -65,7 +66,7 @@ class RandomStream:
     def choice_without_replacement(self, n: int, k: int) -> np.ndarray:
         """`k` different int64 numbers out of 0, ..., n - 1, in random order; needs k <= n."""
         if not 0 <= k <= n:
-            raise ValueError(f'cannot choose {k} different numbers out of {n}')
+            raise ValueError(f"cannot choose {k} different numbers out of {n}")
         return order_of_smallest(self.uniform((n,)), k)
 
 
@@ -77,7 +78,7 @@ class _Key(np.random.bit_generator.ISeedSequence):
     """
 
     def __init__(self, key: bytes):
-        self._key = np.frombuffer(key, dtype='<u8').astype(np.uint64)
+        self._key = np.frombuffer(key, dtype="<u8").astype(np.uint64)
 
     def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
         """The key, whatever is asked for: Philox asks for its two 64-bit words."""
@@ -98,7 +99,7 @@ def order_of_smallest(values: np.ndarray, k: int) -> np.ndarray:
     """
     n = values.shape[-1]
     if n <= _SORT_WHOLE_ROWS_UP_TO:
-        return np.argsort(values, axis=-1, kind='stable')[..., :k]
+        return np.argsort(values, axis=-1, kind="stable")[..., :k]
     rows = values.reshape(-1, n)
     chosen = [_order_of_smallest_in_row(row, k) for row in rows]
     return np.array(chosen, dtype=np.int64).reshape(*values.shape[:-1], k)
@@ -108,12 +109,12 @@ def _order_of_smallest_in_row(row: np.ndarray, k: int) -> np.ndarray:
     candidates = np.flatnonzero(row < (2 * k + _SPARE_CANDIDATES) / len(row))
     if len(candidates) < k:
         candidates = np.arange(len(row))
-    return candidates[np.argsort(row[candidates], kind='stable')[:k]]
+    return candidates[np.argsort(row[candidates], kind="stable")[:k]]
 
 
 def _encoded(part: PathPart) -> bytes:
     """`part` as bytes such that different paths never give the same concatenation."""
     if isinstance(part, str):
-        text = part.encode('utf-8')
-        return b's%d:' % len(text) + text
-    return b'i%d;' % operator.index(part)
+        text = part.encode("utf-8")
+        return b"s%d:" % len(text) + text
+    return b"i%d;" % operator.index(part)

@@ -1,4 +1,5 @@
 """Draws episodes from the classes of one split."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -7,8 +8,7 @@ from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.episodes.augmentation import AugmentationConfig, augment
 from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.episode import Episode
-from hypertransformer_tf.episodes.image_augmentation import (ImageAugmentationConfig,
-                                                             augment_images)
+from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig, augment_images
 from hypertransformer_tf.episodes.random_stream import RandomStream, order_of_smallest
 from hypertransformer_tf.errors import UserError
 
@@ -33,9 +33,15 @@ class EpisodeSampler:
         samples than an episode needs; rotation by right angles of images that are not square.
     """
 
-    def __init__(self, images: ImagesByClass, split: str, episodes: EpisodeConfig,
-                 augmentation: AugmentationConfig, image_augmentation: ImageAugmentationConfig,
-                 seed: int):
+    def __init__(
+        self,
+        images: ImagesByClass,
+        split: str,
+        episodes: EpisodeConfig,
+        augmentation: AugmentationConfig,
+        image_augmentation: ImageAugmentationConfig,
+        seed: int,
+    ):
         _check(images, split, episodes, augmentation)
         self.episodes = episodes
         self._images = images.images
@@ -45,14 +51,12 @@ class EpisodeSampler:
         self._first_image = images.offsets[images.splits[split]]  # of each class of the split
         self._counts = np.diff(images.offsets)[images.splits[split]]
         ways = np.arange(episodes.n_way, dtype=np.int32)
-        self._support_ways = np.concatenate([ways.repeat(episodes.k_shot),
-                                             ways.repeat(episodes.unlabelled_per_class)])
+        self._support_ways = np.concatenate([ways.repeat(episodes.k_shot), ways.repeat(episodes.unlabelled_per_class)])
         self._support_labels = self._support_ways.copy()
-        self._support_labels[episodes.n_way * episodes.k_shot:] = -1
+        self._support_labels[episodes.n_way * episodes.k_shot :] = -1
         self._query_labels = ways.repeat(episodes.queries_per_class)
         places = np.arange(episodes.n_way * episodes.samples_per_class).reshape(episodes.n_way, -1)
-        labelled, unlabelled, query = np.split(
-            places, [episodes.k_shot, episodes.support_per_class], axis=1)
+        labelled, unlabelled, query = np.split(places, [episodes.k_shot, episodes.support_per_class], axis=1)
         self._support_places = np.concatenate([labelled.ravel(), unlabelled.ravel()])
         self._query_places = query.ravel()
 
@@ -62,11 +66,12 @@ class EpisodeSampler:
         drawn = self._draw(stream)
         images = _by_class(self._gather(drawn.classes, drawn.samples, stream))
         return Episode(
-            support_images=self._augment_images(images[self._support_places], stream, 'support', 0),
+            support_images=self._augment_images(images[self._support_places], stream, "support", 0),
             support_labels=self._support_labels.copy(),
             support_classes=drawn.classes[self._support_ways].astype(np.int32),
-            query_images=self._augment_images(images[self._query_places], stream, 'query', 0),
-            query_labels=self._query_labels.copy())
+            query_images=self._augment_images(images[self._query_places], stream, "query", 0),
+            query_labels=self._query_labels.copy(),
+        )
 
     def task_batch(self, first: int, count: int) -> Episode:
         """The episodes first, ..., first + count - 1, stacked along a leading axis T = count >= 1."""
@@ -95,25 +100,25 @@ class EpisodeSampler:
         """
         stream = self._stream.child(i)
         drawn = self._draw(stream)
-        batches = [drawn.samples[:, self.episodes.support_per_class:]]
-        batches += [self._redraw_queries(drawn, stream.child('queries', b))
-                    for b in range(1, count)]
-        images = [self._augment_images(_by_class(self._gather(drawn.classes, samples, stream)),
-                                       stream, 'query', b)
-                  for b, samples in enumerate(batches)]
+        batches = [drawn.samples[:, self.episodes.support_per_class :]]
+        batches += [self._redraw_queries(drawn, stream.child("queries", b)) for b in range(1, count)]
+        images = [
+            self._augment_images(_by_class(self._gather(drawn.classes, samples, stream)), stream, "query", b)
+            for b, samples in enumerate(batches)
+        ]
         return np.stack(images), np.tile(self._query_labels, (count, 1))
 
-    def _draw(self, stream: RandomStream) -> '_Drawn':
+    def _draw(self, stream: RandomStream) -> "_Drawn":
         """Which classes, and which of their samples, make the episode of `stream`."""
-        stream = stream.child('draw')
+        stream = stream.child("draw")
         classes = stream.choice_without_replacement(len(self._counts), self.episodes.n_way)
         ranks = self._sample_ranks(classes, stream)
         return _Drawn(classes, order_of_smallest(ranks, self.episodes.samples_per_class))
 
-    def _redraw_queries(self, drawn: '_Drawn', stream: RandomStream) -> np.ndarray:
+    def _redraw_queries(self, drawn: "_Drawn", stream: RandomStream) -> np.ndarray:
         """(n_way, queries_per_class) samples outside the support set."""
         ranks = self._sample_ranks(drawn.classes, stream)
-        support = drawn.samples[:, :self.episodes.support_per_class]
+        support = drawn.samples[:, : self.episodes.support_per_class]
         np.put_along_axis(ranks, support, np.inf, axis=1)
         return order_of_smallest(ranks, self.episodes.queries_per_class)
 
@@ -124,16 +129,13 @@ class EpisodeSampler:
         ranks[np.arange(ranks.shape[1]) >= counts[:, None]] = np.inf
         return ranks
 
-    def _gather(self, classes: np.ndarray, samples: np.ndarray,
-                stream: RandomStream) -> np.ndarray:
+    def _gather(self, classes: np.ndarray, samples: np.ndarray, stream: RandomStream) -> np.ndarray:
         """The images (n_way, M, H, W, C) of samples (n_way, M), altered by class."""
         read = np.asarray(self._images[self._first_image[classes][:, None] + samples])
-        return augment(read, self._augmentation, stream.child('augmentation'))
+        return augment(read, self._augmentation, stream.child("augmentation"))
 
-    def _augment_images(self, images: np.ndarray, stream: RandomStream, name: str,
-                        batch: int) -> np.ndarray:
-        return augment_images(images, self._image_augmentation,
-                              stream.child('image_augmentation', name, batch))
+    def _augment_images(self, images: np.ndarray, stream: RandomStream, name: str, batch: int) -> np.ndarray:
+        return augment_images(images, self._image_augmentation, stream.child("image_augmentation", name, batch))
 
 
 class _Drawn(NamedTuple):
@@ -144,6 +146,7 @@ class _Drawn(NamedTuple):
       samples: (n_way, samples_per_class) int64 positions within the class: labelled support,
         unlabelled support, query samples.
     """
+
     classes: np.ndarray
     samples: np.ndarray
 
@@ -153,28 +156,32 @@ def _by_class(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, *values.shape[2:])
 
 
-def _check(images: ImagesByClass, split: str, episodes: EpisodeConfig,
-           augmentation: AugmentationConfig) -> None:
+def _check(images: ImagesByClass, split: str, episodes: EpisodeConfig, augmentation: AugmentationConfig) -> None:
     """Raises UserError when such episodes cannot be drawn."""
     if split not in images.splits:
-        raise UserError(f'{images.name} has no split {split!r}: choose one of '
-                        f'{", ".join(repr(name) for name in images.splits)}.')
+        raise UserError(
+            f"{images.name} has no split {split!r}: choose one of {', '.join(repr(name) for name in images.splits)}."
+        )
     classes = images.splits[split]
     if len(classes) < episodes.n_way:
         raise UserError(
-            f'episodes.n_way = {episodes.n_way}: the split {split!r} of {images.name} has only '
-            f'{len(classes)} classes; lower episodes.n_way or change the split.')
+            f"episodes.n_way = {episodes.n_way}: the split {split!r} of {images.name} has only "
+            f"{len(classes)} classes; lower episodes.n_way or change the split."
+        )
     counts = np.diff(images.offsets)[classes]
     short = np.flatnonzero(counts < episodes.samples_per_class)
     if len(short):
         name, count = images.class_names[classes[short[0]]], counts[short[0]]
         raise UserError(
-            f'Class {name!r} of the split {split!r} of {images.name} has {count} samples, an '
-            f'episode needs {episodes.samples_per_class} of each class (episodes.k_shot = '
-            f'{episodes.k_shot}, unlabelled_per_class = {episodes.unlabelled_per_class}, '
-            f'queries_per_class = {episodes.queries_per_class}); {len(short)} of '
-            f'{len(classes)} classes are too small: lower these numbers or leave them out.')
+            f"Class {name!r} of the split {split!r} of {images.name} has {count} samples, an "
+            f"episode needs {episodes.samples_per_class} of each class (episodes.k_shot = "
+            f"{episodes.k_shot}, unlabelled_per_class = {episodes.unlabelled_per_class}, "
+            f"queries_per_class = {episodes.queries_per_class}); {len(short)} of "
+            f"{len(classes)} classes are too small: lower these numbers or leave them out."
+        )
     height, width = images.image_shape[:2]
     if augmentation.rotate_by_90 and height != width:
-        raise UserError(f'augmentation.rotate_by_90 = True needs square images, those of '
-                        f'{images.name} are {height} x {width}: switch it off.')
+        raise UserError(
+            f"augmentation.rotate_by_90 = True needs square images, those of "
+            f"{images.name} are {height} x {width}: switch it off."
+        )

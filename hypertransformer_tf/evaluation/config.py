@@ -3,7 +3,6 @@
 import dataclasses
 
 import gin
-
 from hypertransformer_tf.config_checks import require_flag, require_whole_number
 
 

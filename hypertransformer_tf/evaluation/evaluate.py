@@ -4,10 +4,10 @@ import dataclasses
 import pathlib
 from typing import Optional
 
+from hypertransformer_tf.config import load_configuration
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment
-from hypertransformer_tf.config import load_configuration
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.checkpoints import load_best, load_latest
 from hypertransformer_tf.runs.run_directory import read_configuration

@@ -1,4 +1,4 @@
-"""Measuring a model: generate a CNN per episode, ask it one or several query sets, average (spec: "Evaluation")."""
+"""Measuring a model: generate a CNN per episode, ask it one or several query sets, average (paper, Section 4)."""
 
 from typing import List
 
@@ -22,8 +22,8 @@ class Evaluator:
     """
 
     def __init__(self, model: HyperTransformer, compile: bool = True):
-        self._generate = tf.function(model.generate, jit_compile=compile)
-        self._correct = tf.function(self._count_correct, jit_compile=compile)
+        self._generate = tf.function(model.generate, jit_compile=compile, autograph=False)
+        self._correct = tf.function(self._count_correct, jit_compile=compile, autograph=False)
         self._model = model
 
     def measure(self, sampler: EpisodeSampler, episodes: int, query_batches: int = 1) -> Accuracy:

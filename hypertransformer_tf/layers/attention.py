@@ -1,4 +1,4 @@
-"""Multi-head attention as the weight generator uses it (spec: "Transformer")."""
+"""Multi-head attention as the weight generator uses it (paper, Section 3)."""
 
 import math
 from typing import Any, Optional

@@ -1,4 +1,4 @@
-"""Feature extractors: from a support sample to a vector (spec: "Features")."""
+"""Feature extractors: from a support sample to a vector (paper, Section 3)."""
 
 from typing import Any, List, Optional, Tuple
 
@@ -26,8 +26,15 @@ class LocalFeatures(keras.layers.Layer):
     Call: (B, H, W, C) float32 -> (B, output_size).
     """
 
-    def __init__(self, features: int, layers: int, kernel_size: int = 3, nonlinear: bool = False,
-        initializer: str = "glorot_uniform", **kwargs: Any):
+    def __init__(
+        self,
+        features: int,
+        layers: int,
+        kernel_size: int = 3,
+        nonlinear: bool = False,
+        initializer: str = "glorot_uniform",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.features, self.layers, self.kernel_size, self.nonlinear = features, layers, kernel_size, nonlinear
         self.initializer = initializer
@@ -66,7 +73,10 @@ class LocalFeatures(keras.layers.Layer):
     def get_config(self):
         config = super().get_config()
         config.update(
-            features=self.features, layers=self.layers, kernel_size=self.kernel_size, nonlinear=self.nonlinear,
+            features=self.features,
+            layers=self.layers,
+            kernel_size=self.kernel_size,
+            nonlinear=self.nonlinear,
             initializer=self.initializer,
         )
         return config
@@ -138,8 +148,15 @@ class SharedFeatures(keras.layers.Layer):
     Call: (T, S, H, W, C) float32 -> (T, S, features).
     """
 
-    def __init__(self, features: int, layers: int, padding: str = "same", batch_norm: bool = False,
-        initializer: str = "glorot_uniform", **kwargs: Any):
+    def __init__(
+        self,
+        features: int,
+        layers: int,
+        padding: str = "same",
+        batch_norm: bool = False,
+        initializer: str = "glorot_uniform",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.initializer = initializer
         self.features, self.layers, self.padding, self.batch_norm = features, layers, padding, batch_norm

@@ -1,4 +1,4 @@
-"""Tokens: how samples and weights enter the transformer (spec: "Tokens"; paper, Figure 2)."""
+"""Tokens: how samples and weights enter the transformer (paper, Section 3 and Figure 2)."""
 
 from typing import Any
 

@@ -47,9 +47,7 @@ class TrainedConvolution(keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        config.update(
-            kernel_shape=self.kernel_shape, kernel=self.has_kernel, bias=self.has_bias, norm=self.has_norm
-        )
+        config.update(kernel_shape=self.kernel_shape, kernel=self.has_kernel, bias=self.has_bias, norm=self.has_norm)
         return config
 
 

@@ -1,4 +1,4 @@
-"""Post-norm transformer: x = LN(x + MHA(x)), x = LN(x + FFN(x)) (spec: "Transformer").
+"""Post-norm transformer: x = LN(x + MHA(x)), x = LN(x + FFN(x)) (paper, Section 3).
 
 Encoder layers read one sequence; decoder layers also attend to a second one. There is no positional encoding: the
 support set is a set.
@@ -175,7 +175,8 @@ class DecoderLayer(_Block):
 
     Args: as for `EncoderLayer`.
 
-    Call: tokens (T, N, D), encoded (T, M, E), key_mask (T, N) for the self-attention, encoded_key_mask (T, M) -> (T, N, D).
+    Call: tokens (T, N, D), encoded (T, M, E), key_mask (T, N) for the self-attention, encoded_key_mask (T, M)
+    -> (T, N, D).
     """
 
     def __init__(

@@ -30,8 +30,8 @@ class WeightGenerator(keras.layers.Layer):
 
     Call:
       activations (T, S, H, W, C) float32; labels (T, S) int32, -1 = no label; shared_features (T, S, shared_size)
-      or None; support_mask (T, S) float, 1 = this sample is ignored, or None -> blocks (T, tokens, width): the block size, or more where sample tokens are longer than weight
-      tokens need; what lies beyond the block size is not read.
+      or None; support_mask (T, S) float, 1 = this sample is ignored, or None -> blocks (T, tokens, width): the block
+      size, or more where sample tokens are the longer ones; what lies beyond the block size is not read.
     """
 
     def __init__(
@@ -139,7 +139,9 @@ class WeightGenerator(keras.layers.Layer):
             features.append(shared_features)
         return tf.concat(features, -1)
 
-    def _run_joint(self, sequence: tf.Tensor, support_mask: Optional[tf.Tensor], dropout: Optional[Dropout]) -> tf.Tensor:
+    def _run_joint(
+        self, sequence: tf.Tensor, support_mask: Optional[tf.Tensor], dropout: Optional[Dropout]
+    ) -> tf.Tensor:
         if support_mask is not None:
             support_mask = tf.pad(support_mask, ((0, 0), (self.layout.tokens, 0)))  # weight tokens are never masked
         encoded = sequence
@@ -151,7 +153,9 @@ class WeightGenerator(keras.layers.Layer):
             sequence = layer(sequence, encoded, key_mask=support_mask, encoded_key_mask=support_mask, dropout=dropout)
         return sequence
 
-    def _run_separate(self, samples, weights, support_mask: Optional[tf.Tensor], dropout: Optional[Dropout]) -> tf.Tensor:
+    def _run_separate(
+        self, samples, weights, support_mask: Optional[tf.Tensor], dropout: Optional[Dropout]
+    ) -> tf.Tensor:
         for layer in self.encoder:
             samples = layer(samples, key_mask=support_mask, dropout=dropout)
         for layer in self.decoder:

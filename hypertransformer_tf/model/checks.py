@@ -24,9 +24,7 @@ def episode_images(name: str, images: Any, image_shape: Tuple[int, int, int]) ->
             images = images.astype(np.float32)
     dtype = tf.as_dtype(images.dtype)
     if dtype not in (tf.uint8, tf.float32, tf.float16, tf.bfloat16):
-        raise UserError(
-            f"{name} are {dtype.name}: give uint8 from 0 to 255, or float32 scaled by x / 128 - 1."
-        )
+        raise UserError(f"{name} are {dtype.name}: give uint8 from 0 to 255, or float32 scaled by x / 128 - 1.")
     shape = tuple(images.shape)
     if len(shape) not in (4, 5) or shape[-3:] != tuple(image_shape):
         height, width, channels = image_shape
@@ -51,7 +49,9 @@ def support_labels(
     """
     labels = tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:
-        raise UserError(f"support_labels are {labels.dtype.name}: give integers from 0 to {n_way - 1}, -1 for no label.")
+        raise UserError(
+            f"support_labels are {labels.dtype.name}: give integers from 0 to {n_way - 1}, -1 for no label."
+        )
     labels = labels[tf.newaxis] if single else labels
     _same_samples("support_labels", labels, images)
     if mask is not None:

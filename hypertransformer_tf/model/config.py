@@ -1,15 +1,14 @@
 """What a HyperTransformer is made of, as gin sees it: `cnn`, `features`, `transformer`, `generator`.
 
 These classes hold settings and check them; they know nothing of TensorFlow, so that a configuration can be
-read and refused before it is imported. Defaults are the paper's Omniglot model (Section 4, spec: "The authors'
-settings") with 8 channels.
+read and refused before it is imported. Defaults are the paper's Omniglot model (Section 4) with 8
+channels.
 """
 
 import dataclasses
 from typing import Any, Mapping, Optional
 
 import gin
-
 from hypertransformer_tf.errors import UserError
 
 ARCHITECTURES = ("maxpool-4-layer", "3-layer", "4-layer")
@@ -39,7 +38,7 @@ def _switch(name: str, value: Any) -> None:
 @gin.configurable("cnn")
 @dataclasses.dataclass(frozen=True)
 class CnnConfig:
-    """The generated CNN (spec: "The generated CNN").
+    """The generated CNN (paper, Section 3).
 
     Attributes:
       architecture: `maxpool-4-layer` (the paper's), `3-layer` or `4-layer`.
@@ -84,7 +83,7 @@ class CnnConfig:
 @gin.configurable("features")
 @dataclasses.dataclass(frozen=True)
 class FeaturesConfig:
-    """Feature extractors that turn a support sample into a vector (spec: "Features").
+    """Feature extractors that turn a support sample into a vector (paper, Section 3).
 
     Attributes:
       local_layers: convolutions of a local extractor (the logits layer's always has one).
@@ -136,7 +135,7 @@ class FeaturesConfig:
 @gin.configurable("transformer")
 @dataclasses.dataclass(frozen=True)
 class TransformerConfig:
-    """The weight-generating transformers, one per generated CNN layer (spec: "Transformer").
+    """The weight-generating transformers, one per generated CNN layer (paper, Section 3).
 
     Sizes are fractions of the token size; values above 3 are absolute.
 
@@ -190,7 +189,11 @@ class TransformerConfig:
         _one_of("transformer.activation", self.activation, ("relu", "gelu", "leaky_relu"))
         _switch("transformer.skip_last_nonlinearity", self.skip_last_nonlinearity)
         _rate("transformer.dropout", self.dropout)
-        if isinstance(self.output_scale, bool) or not isinstance(self.output_scale, (int, float)) or self.output_scale <= 0:
+        if (
+            isinstance(self.output_scale, bool)
+            or not isinstance(self.output_scale, (int, float))
+            or self.output_scale <= 0
+        ):
             raise UserError(f"transformer.output_scale = {self.output_scale!r} is not right: use a number above 0.")
         _switch("transformer.match_labels", self.match_labels)
         if self.match_labels and self.variant != "encoder":
@@ -200,7 +203,7 @@ class TransformerConfig:
 @gin.configurable("generator")
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig:
-    """Which weights are generated and how they lie in the tokens (spec: "Read-out").
+    """Which weights are generated and how they lie in the tokens (paper, Section 3).
 
     Attributes:
       allocation: `output` (a token per output channel) or `spatial` (a token per kernel position).

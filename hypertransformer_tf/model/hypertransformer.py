@@ -105,9 +105,7 @@ class HyperTransformer(keras.Model):
         weights = self._generate(scale_images(images), labels, mask, dropout)
         return _map_weights(lambda weight: weight[0], weights) if single else weights
 
-    def classify(
-        self, query_images: Any, weights: GeneratedWeights, dropout: Optional[Dropout] = None
-    ) -> tf.Tensor:
+    def classify(self, query_images: Any, weights: GeneratedWeights, dropout: Optional[Dropout] = None) -> tf.Tensor:
         """Runs the generated CNN.
 
         Args:

@@ -1,8 +1,9 @@
 """Writing a file so that it is there whole or not at all, whatever stops the process or fills the disk."""
+
 import os
 import pathlib
 
-_SUFFIX = '.partial'
+_SUFFIX = ".partial"
 
 
 def write_atomically(path: pathlib.Path, content: bytes) -> None:
@@ -11,9 +12,9 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
     Raises:
       OSError: it could not be written; what `path` held before is untouched and nothing is left over.
     """
-    partial = path.with_name(f'.{path.name}.{os.getpid()}{_SUFFIX}')
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
     try:
-        with open(partial, 'wb') as file:
+        with open(partial, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -26,12 +27,12 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
 
 def remove_partial_files(folder: pathlib.Path) -> None:
     """Removes what writers that were killed left behind. Only the folder's one writer may call this."""
-    for partial in folder.glob(f'.*{_SUFFIX}'):
+    for partial in folder.glob(f".*{_SUFFIX}"):
         partial.unlink(missing_ok=True)
 
 
 def is_partial(path: pathlib.Path) -> bool:
-    return path.name.startswith('.') and path.name.endswith(_SUFFIX)
+    return path.name.startswith(".") and path.name.endswith(_SUFFIX)
 
 
 def _sync_folder(folder: pathlib.Path) -> None:

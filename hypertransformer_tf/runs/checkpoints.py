@@ -4,6 +4,7 @@ A folder holds the newest few, `checkpoint-00001234.safetensors`, and perhaps `b
 safetensors reader opens them. Each is written beside its place and renamed, so a process killed at any
 moment leaves the checkpoint before. TensorFlow is not needed to read or write them.
 """
+
 import hashlib
 import json
 import logging
@@ -19,14 +20,15 @@ import safetensors.numpy
 from hypertransformer_tf.errors import SaveError, UserError
 from hypertransformer_tf.runs import atomic_file
 
-BEST = 'best.safetensors'
-_NAME = re.compile(r'checkpoint-(\d+)\.safetensors')
+BEST = "best.safetensors"
+_NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 _PathLike = Union[str, os.PathLike]
 Metadata = Mapping[str, Union[str, int, float]]
 
 
 class Checkpoint(NamedTuple):
     """What a checkpoint file holds."""
+
     path: pathlib.Path
     step: int
     arrays: dict[str, np.ndarray]
@@ -37,12 +39,13 @@ class DamagedCheckpoint(UserError):
     """A checkpoint file that does not hold what was written to it; `reason` says how that shows."""
 
     def __init__(self, path: pathlib.Path, reason: str) -> None:
-        super().__init__(f'Checkpoint {path} is damaged ({reason}): remove it or restore it from a copy.')
+        super().__init__(f"Checkpoint {path} is damaged ({reason}): remove it or restore it from a copy.")
         self.reason = reason
 
 
-def save_checkpoint(directory: _PathLike, step: int, arrays: Mapping[str, np.ndarray],
-                    metadata: Metadata, keep: int = 3) -> pathlib.Path:
+def save_checkpoint(
+    directory: _PathLike, step: int, arrays: Mapping[str, np.ndarray], metadata: Metadata, keep: int = 3
+) -> pathlib.Path:
     """Saves the checkpoint of a step and removes all but the newest `keep`.
 
     Args:
@@ -55,28 +58,26 @@ def save_checkpoint(directory: _PathLike, step: int, arrays: Mapping[str, np.nda
     Raises:
       SaveError: the disk is full or cannot be written; the checkpoints from before are intact.
     """
-    path = pathlib.Path(directory) / f'checkpoint-{step:08d}.safetensors'
+    path = pathlib.Path(directory) / f"checkpoint-{step:08d}.safetensors"
     _write(path, step, arrays, metadata)
     # A checkpoint of a later step is one that was damaged when training went back to an earlier step:
     # it would take the place of a good one among the newest.
     earlier = [(found, other) for found, other in _numbered(path.parent) if found <= step]
-    kept = {other for _, other in earlier[:max(keep, 1)]}
+    kept = {other for _, other in earlier[: max(keep, 1)]}
     for _, other in _numbered(path.parent):
         if other not in kept:
             other.unlink(missing_ok=True)
     return path
 
 
-def save_best(directory: _PathLike, step: int, arrays: Mapping[str, np.ndarray],
-              metadata: Metadata) -> pathlib.Path:
+def save_best(directory: _PathLike, step: int, arrays: Mapping[str, np.ndarray], metadata: Metadata) -> pathlib.Path:
     """Saves `best.safetensors`, which no later checkpoint removes. Raises SaveError as above."""
     path = pathlib.Path(directory) / BEST
     _write(path, step, arrays, metadata)
     return path
 
 
-def load_latest(directory: _PathLike,
-                report: Callable[[str], None] = logging.warning) -> Optional[Checkpoint]:
+def load_latest(directory: _PathLike, report: Callable[[str], None] = logging.warning) -> Optional[Checkpoint]:
     """The newest checkpoint that can be read, or None where there is none yet.
 
     Args:
@@ -97,11 +98,13 @@ def load_latest(directory: _PathLike,
             damaged.append(error)
             continue
         for error, name in zip(damaged, paths):
-            report(f'Checkpoint {name.name} is damaged ({error.reason}); continuing from step {checkpoint.step}.')
+            report(f"Checkpoint {name.name} is damaged ({error.reason}); continuing from step {checkpoint.step}.")
         return checkpoint
     if damaged:
-        raise UserError(f'All {len(damaged)} checkpoints in {directory} are damaged ({damaged[0].reason}): '
-                        'restore one from a copy, or remove them to begin again.')
+        raise UserError(
+            f"All {len(damaged)} checkpoints in {directory} are damaged ({damaged[0].reason}): "
+            "restore one from a copy, or remove them to begin again."
+        )
     return None
 
 
@@ -124,15 +127,15 @@ def load_checkpoint(path: _PathLike) -> Checkpoint:
     content = path.read_bytes()
     try:
         arrays = safetensors.numpy.load(content)
-        header = json.loads(content[8:8 + int.from_bytes(content[:8], 'little')])
-        recorded = header['__metadata__']
-        state, checksum = recorded['state'], recorded['sha256']
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        recorded = header["__metadata__"]
+        state, checksum = recorded["state"], recorded["sha256"]
         if _checksum(state, arrays) != checksum:
-            raise DamagedCheckpoint(path, 'checksum differs')
+            raise DamagedCheckpoint(path, "checksum differs")
         values = json.loads(state)
-        return Checkpoint(path, values['step'], arrays, values['metadata'])
+        return Checkpoint(path, values["step"], arrays, values["metadata"])
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(path, 'cut short or not a checkpoint') from error
+        raise DamagedCheckpoint(path, "cut short or not a checkpoint") from error
 
 
 def remove_leftovers(directory: _PathLike) -> None:
@@ -143,18 +146,20 @@ def remove_leftovers(directory: _PathLike) -> None:
 def _write(path: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], metadata: Metadata) -> None:
     # safetensors writes an array's memory as it lies there, hence C order (np.ascontiguousarray would
     # turn a scalar into a vector).
-    ordered = {name: np.asarray(array, order='C') for name, array in arrays.items()}
-    state = json.dumps({'step': int(step), 'metadata': dict(metadata)}, sort_keys=True)
-    recorded = {'state': state, 'sha256': _checksum(state, ordered)}
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    state = json.dumps({"step": int(step), "metadata": dict(metadata)}, sort_keys=True)
+    recorded = {"state": state, "sha256": _checksum(state, ordered)}
     content = safetensors.numpy.save(ordered, metadata=recorded)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_file.write_atomically(path, content)
     except OSError as error:
         newest = _numbered(path.parent)
-        intact = f'{newest[0][1].name} is intact' if newest else 'nothing had been saved before'
-        raise SaveError(f'Step {step} could not be saved as {path}: {error.strerror or error}; {intact}: '
-                        'make room and start the same command again to go on from it.') from error
+        intact = f"{newest[0][1].name} is intact" if newest else "nothing had been saved before"
+        raise SaveError(
+            f"Step {step} could not be saved as {path}: {error.strerror or error}; {intact}: "
+            "make room and start the same command again to go on from it."
+        ) from error
 
 
 def _numbered(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
@@ -170,6 +175,6 @@ def _checksum(state: str, arrays: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256(state.encode())
     for name in sorted(arrays):
         array = arrays[name]
-        digest.update(f'\n{name}\n{array.dtype.str}\n{array.shape}\n'.encode())
+        digest.update(f"\n{name}\n{array.dtype.str}\n{array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

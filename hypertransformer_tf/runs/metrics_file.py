@@ -1,4 +1,5 @@
 """`metrics.jsonl`: one JSON object a line, such as {"step": 100, "loss": 1.2}, whole after every line."""
+
 import json
 import math
 import pathlib
@@ -24,8 +25,8 @@ class MetricsFile:
         self.close()
         if not self.path.exists():
             return
-        kept = [line for line in read_metrics(self.path) if line.get('step', 0) <= step]
-        content = ''.join(f'{json.dumps(line)}\n' for line in kept)
+        kept = [line for line in read_metrics(self.path) if line.get("step", 0) <= step]
+        content = "".join(f"{json.dumps(line)}\n" for line in kept)
         try:
             atomic_file.write_atomically(self.path, content.encode())
         except OSError as error:
@@ -39,9 +40,9 @@ class MetricsFile:
         """
         try:
             if self._file is None:
-                self._file = open(self.path, 'a', encoding='utf-8')
+                self._file = open(self.path, "a", encoding="utf-8")
             line = json.dumps({key: _number(value) for key, value in values.items()})
-            self._file.write(f'{line}\n')
+            self._file.write(f"{line}\n")
             self._file.flush()
         except OSError as error:
             self.close()
@@ -71,10 +72,12 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def _number(value: Any) -> Any:
-    value = value.item() if hasattr(value, 'item') else value
+    value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _save_error(path: pathlib.Path, error: OSError) -> SaveError:
-    return SaveError(f'{path} could not be written: {error.strerror or error}; the checkpoints saved so far '
-                     'are intact: make room and start the same command again.')
+    return SaveError(
+        f"{path} could not be written: {error.strerror or error}; the checkpoints saved so far "
+        "are intact: make room and start the same command again."
+    )

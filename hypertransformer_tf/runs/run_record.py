@@ -1,4 +1,5 @@
 """What is noted about a start of a run, so that its result can be placed later: versions, machine, code."""
+
 import datetime
 import importlib.metadata
 import os
@@ -9,7 +10,7 @@ from typing import Any, Optional, Sequence
 
 import hypertransformer_tf
 
-_PACKAGES = ('tensorflow', 'keras', 'numpy', 'tensorflow-datasets', 'gin-config')
+_PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "gin-config")
 
 
 def describe_start(seed: int, command_line: Sequence[str]) -> dict[str, Any]:
@@ -18,30 +19,37 @@ def describe_start(seed: int, command_line: Sequence[str]) -> dict[str, Any]:
     TensorFlow is not imported: its version is read from the installed package's metadata.
     """
     return {
-        'started': now(),
-        'command_line': list(command_line),
-        'seed': seed,
-        'versions': {'hypertransformer_tf': hypertransformer_tf.__version__,
-                     'python': platform.python_version(),
-                     **{name: _version(name) for name in _PACKAGES}},
-        'git_revision': git_revision(),
-        'machine': {'host': platform.node(), 'platform': platform.platform(), 'processor': _processor(),
-                    'cores': _cores(), 'memory_bytes': _memory()},
-        'process': os.getpid(),
+        "started": now(),
+        "command_line": list(command_line),
+        "seed": seed,
+        "versions": {
+            "hypertransformer_tf": hypertransformer_tf.__version__,
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _PACKAGES},
+        },
+        "git_revision": git_revision(),
+        "machine": {
+            "host": platform.node(),
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cores": _cores(),
+            "memory_bytes": _memory(),
+        },
+        "process": os.getpid(),
     }
 
 
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds')
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def git_revision() -> Optional[str]:
     """The commit of the checkout this package runs from, with '-dirty' if files differ; None elsewhere."""
     root = pathlib.Path(__file__).resolve().parents[2]
-    if not (root / '.git').exists():
+    if not (root / ".git").exists():
         return None
-    command = ['git', '-C', str(root), 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*']
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -58,19 +66,19 @@ def _version(package: str) -> Optional[str]:
 
 def _processor() -> str:
     try:
-        lines = pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    models = (line.partition(':')[2].strip() for line in lines if line.startswith('model name'))
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(models, platform.processor() or platform.machine())
 
 
 def _cores() -> Optional[int]:
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _memory() -> Optional[int]:
     try:
-        return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         return None

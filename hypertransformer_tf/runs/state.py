@@ -3,6 +3,7 @@
 from typing import Any, Dict, Mapping
 
 import numpy as np
+import tensorflow as tf
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
@@ -10,12 +11,18 @@ from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 def model_arrays(model: HyperTransformer) -> Dict[str, np.ndarray]:
     """The model's variables by name."""
-    return {f"model/{name}": np.array(variable) for name, variable in model.named_variables().items()}
+    return {
+        f"model/{name}": np.asarray(tf.convert_to_tensor(variable))
+        for name, variable in model.named_variables().items()
+    }
 
 
 def optimizer_arrays(optimizer: Any) -> Dict[str, np.ndarray]:
     """The optimiser's variables, in the order in which it makes them."""
-    return {f"optimizer/{index:05d}": np.array(variable) for index, variable in enumerate(_variables(optimizer))}
+    return {
+        f"optimizer/{index:05d}": np.asarray(tf.convert_to_tensor(variable))
+        for index, variable in enumerate(_variables(optimizer))
+    }
 
 
 def restore_model(model: HyperTransformer, arrays: Mapping[str, np.ndarray]) -> None:

@@ -11,9 +11,9 @@ from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.runs.checkpoints import load_best, load_latest
 from hypertransformer_tf.runs.restore import build_model
+from hypertransformer_tf.runs.state import restore_shared_features
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.recipe import make_optimizer
-from hypertransformer_tf.runs.state import restore_shared_features
 from hypertransformer_tf.training.step import TrainingStep
 from hypertransformer_tf.training.strategy import make_strategy
 

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Optional
 
 import gin
-
 from hypertransformer_tf.config_checks import require_flag, require_number_between, require_whole_number
 from hypertransformer_tf.errors import UserError
 
@@ -15,7 +14,7 @@ SCHEDULES = ("constant", "exponential", "cosine")
 @gin.configurable("loss")
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """The loss of an episode and what is added to it (spec: "Training").
+    """The loss of an episode and what is added to it (paper, Section 4).
 
     Attributes:
       label_smoothing: of the cross-entropy on the query set.

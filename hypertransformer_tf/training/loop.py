@@ -2,8 +2,9 @@
 
 import math
 import time
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
+import numpy as np
 import tensorflow as tf
 
 from hypertransformer_tf.episodes.prefetch import Prefetcher
@@ -13,11 +14,11 @@ from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.runs.checkpoints import load_best, load_latest, save_best, save_checkpoint
 from hypertransformer_tf.runs.run_directory import RunDirectory
+from hypertransformer_tf.runs.state import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 from hypertransformer_tf.training.build import TrainingParts
 from hypertransformer_tf.training.config import TrainingConfig
 from hypertransformer_tf.training.interruption import Interruption
 from hypertransformer_tf.training.progress import ProgressReporter
-from hypertransformer_tf.runs.state import model_arrays, optimizer_arrays, restore_model, restore_optimizer
 
 FLUSH_STEPS = 20
 
@@ -117,12 +118,16 @@ class TrainingLoop:
         for offset, losses in enumerate(self._unchecked):
             loss = float(losses.total)
             if not math.isfinite(loss):
-                raise UserError(
-                    f"the loss was {loss} at step {first + offset + 1}, so training stopped; the checkpoint of step "
-                    f"{self._saved} is kept: lower optimizer.learning_rate or set optimizer.clip_norm."
-                )
+                raise self._diverged(f"the loss was {loss} at step {first + offset + 1}")
             self._log.append(losses)
         self._unchecked.clear()
+
+    def _diverged(self, what: str) -> UserError:
+        kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "nothing had been saved before"
+        return UserError(
+            f"{what}, so training stopped; {kept}: lower optimizer.learning_rate or set optimizer.clip_norm, and give "
+            "another --run_dir."
+        )
 
     def _report(self, progress: ProgressReporter, speed: float) -> None:
         recent = self._log[-FLUSH_STEPS:]
@@ -150,13 +155,21 @@ class TrainingLoop:
         self._write({"validation/accuracy": accuracy.mean, "validation/interval_95": accuracy.interval_95})
         if accuracy.mean > self._best:
             self._best = accuracy.mean
-            save_best(self._run.checkpoints, self._done, model_arrays(self._model), {"validation": accuracy.mean})
+            arrays = self._finite(model_arrays(self._model))
+            save_best(self._run.checkpoints, self._done, arrays, {"validation": accuracy.mean})
 
     def _save(self) -> None:
         self._check_finite()
-        arrays = {**model_arrays(self._model), **optimizer_arrays(self._optimizer)}
+        arrays = self._finite({**model_arrays(self._model), **optimizer_arrays(self._optimizer)})
         save_checkpoint(self._run.checkpoints, self._done, arrays, {"best_validation": self._best})
         self._saved = self._done
+
+    def _finite(self, arrays: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """The arrays, if all are finite: the last update may have spoilt them though the loss before it was fine."""
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise self._diverged(f"{name} was not finite after step {self._done}")
+        return arrays
 
     def _write(self, values) -> None:
         self._run.append_metrics({"step": self._done, **values})

@@ -1,4 +1,4 @@
-"""The loss of a task batch and everything that can be added to it (spec: "Training")."""
+"""The loss of a task batch and everything that can be added to it (paper, Section 4)."""
 
 from typing import Dict, List, NamedTuple, Optional
 
@@ -57,8 +57,8 @@ def task_batch_losses(
 def head_weights(step: tf.Tensor, head_steps: int, heads: int) -> List[tf.Tensor]:
     """Weights of the losses of the warm-up heads and, last, of the logits.
 
-    The warm-up has one stage per head. Each head's weight rises to 1 at the beginning of its stage and falls to 0 at its
-    end, while the next one's rises; the weight of the logits rises in the last stage and stays 1.
+    The warm-up has one stage per head. Each head's weight rises to 1 at the beginning of its stage and falls to 0 at
+    its end, while the next one's rises; the weight of the logits rises in the last stage and stays 1.
     """
     if heads == 0 or head_steps == 0:
         return [tf.constant(0.0)] * heads + [tf.constant(1.0)]

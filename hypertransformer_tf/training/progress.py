@@ -1,4 +1,5 @@
 """What a person watching a run sees: a live line on a terminal, a plain line now and then elsewhere."""
+
 import sys
 import time
 from types import TracebackType
@@ -27,28 +28,35 @@ class ProgressReporter:
       clock: gives seconds; replaced in tests.
     """
 
-    def __init__(self, total_steps: int, start_step: int = 0, interval_seconds: float = 10.0,
-                 stream: Optional[IO[str]] = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total_steps: int,
+        start_step: int = 0,
+        interval_seconds: float = 10.0,
+        stream: Optional[IO[str]] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._total = total_steps
         self._step = start_step
         self._stream = sys.stdout if stream is None else stream
         self._between_lines = interval_seconds
         self._clock = clock
         self._numbers: Optional[_Numbers] = None
-        self._validation = ''
+        self._validation = ""
         self._first: Optional[tuple[float, int]] = None  # when the first update came, and its step
-        self._shown_at = -float('inf')
+        self._shown_at = -float("inf")
         self._shown_step: Optional[int] = None
         self._bar: Any = None  # rich.progress.Progress on a terminal
         self._task: Any = None
 
-    def __enter__(self) -> 'ProgressReporter':
+    def __enter__(self) -> "ProgressReporter":
         if self._stream.isatty():
             self._open_bar()
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
-                 trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         if self._numbers is not None and self._shown_step != self._step:
             self._show()
         if self._bar is not None:
@@ -76,8 +84,8 @@ class ProgressReporter:
     def validation(self, step: int, mean: float, interval: float) -> None:
         """Reports the mean accuracy over validation episodes, 0 to 1, and half its 95% interval."""
         self._step = step
-        self._validation = f'validation {mean:.1%}'
-        self._print(f'step {step:,}/{self._total:,}  validation accuracy {mean:.2%} ± {interval:.2%}')
+        self._validation = f"validation {mean:.1%}"
+        self._print(f"step {step:,}/{self._total:,}  validation accuracy {mean:.2%} ± {interval:.2%}")
         if self._bar is not None:
             self._show()
 
@@ -92,39 +100,44 @@ class ProgressReporter:
             self._bar.update(self._task, completed=self._step, status=self._status(), left=self._time_left())
             self._bar.refresh()
         else:
-            parts = [f'step {self._step:,}/{self._total:,}', self._status(), self._time_left()]
-            self._print('  '.join(part for part in parts if part))
+            parts = [f"step {self._step:,}/{self._total:,}", self._status(), self._time_left()]
+            self._print("  ".join(part for part in parts if part))
 
     def _status(self) -> str:
         parts = [self._validation]
         if self._numbers is not None:
             loss, accuracy, speed = self._numbers
-            parts = [f'loss {loss:.3f}', f'accuracy {accuracy:.1%}', self._validation, f'{speed:.1f} episodes/s']
-        return '  '.join(part for part in parts if part)
+            parts = [f"loss {loss:.3f}", f"accuracy {accuracy:.1%}", self._validation, f"{speed:.1f} episodes/s"]
+        return "  ".join(part for part in parts if part)
 
     def _time_left(self) -> str:
         if self._first is None or self._step <= self._first[1]:
-            return ''
+            return ""
         since, from_step = self._first
         seconds = (self._clock() - since) / (self._step - from_step) * max(self._total - self._step, 0)
-        return f'{duration(seconds)} left' if seconds > 0 else ''
+        return f"{duration(seconds)} left" if seconds > 0 else ""
 
     def _print(self, text: str) -> None:
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
-            self._stream.write(f'{text}\n')
+            self._stream.write(f"{text}\n")
             self._stream.flush()
 
     def _open_bar(self) -> None:
         import rich.console  # late: it takes a tenth of a second, which runs without a terminal save
         import rich.progress
-        columns = (rich.progress.BarColumn(bar_width=20), rich.progress.TextColumn('{task.completed:,}/{task.total:,}'),
-                   rich.progress.TextColumn('{task.fields[status]}  {task.fields[left]}', markup=False))
+
+        columns = (
+            rich.progress.BarColumn(bar_width=20),
+            rich.progress.TextColumn("{task.completed:,}/{task.total:,}"),
+            rich.progress.TextColumn("{task.fields[status]}  {task.fields[left]}", markup=False),
+        )
         # No thread of its own: the bar is drawn by `update`, between steps.
-        self._bar = rich.progress.Progress(*columns, console=rich.console.Console(file=self._stream),
-                                           auto_refresh=False)
-        self._task = self._bar.add_task('', total=self._total, completed=self._step, status='starting', left='')
+        self._bar = rich.progress.Progress(
+            *columns, console=rich.console.Console(file=self._stream), auto_refresh=False
+        )
+        self._task = self._bar.add_task("", total=self._total, completed=self._step, status="starting", left="")
         self._bar.start()
 
 
@@ -132,7 +145,7 @@ def duration(seconds: float) -> str:
     """'4 s', '2 min 05 s', '1 h 07 min'."""
     whole = int(seconds + 0.5)
     if whole < 60:
-        return f'{whole} s'
+        return f"{whole} s"
     if whole < 3600:
-        return f'{whole // 60} min {whole % 60:02d} s'
-    return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

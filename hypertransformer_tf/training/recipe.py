@@ -27,16 +27,24 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         return tf.cast(rate, tf.float32) * tf.minimum((step + 1.0) / (self.warmup_steps + 1.0), 1.0)
 
     def get_config(self):
-        return {"after": self.after, "warmup_steps": self.warmup_steps}
+        after = keras.optimizers.schedules.serialize(self.after) if callable(self.after) else self.after
+        return {"after": after, "warmup_steps": self.warmup_steps}
+
+    @classmethod
+    def from_config(cls, config):
+        after = config["after"]
+        if isinstance(after, dict):
+            after = keras.optimizers.schedules.deserialize(after)
+        return cls(after, config["warmup_steps"])
 
 
 def make_schedule(config: OptimizerConfig) -> Any:
     """The learning rate by step: a number, or a Keras schedule."""
-    rate: Any = config.learning_rate
+    rate: Any = float(config.learning_rate)
     if config.schedule == "exponential":
-        rate = keras.optimizers.schedules.ExponentialDecay(config.learning_rate, config.decay_steps, config.decay_rate)
+        rate = keras.optimizers.schedules.ExponentialDecay(rate, config.decay_steps, config.decay_rate)
     elif config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.decay_steps)
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.decay_steps)
     return WarmUp(rate, config.warmup_steps) if config.warmup_steps else rate
 
 

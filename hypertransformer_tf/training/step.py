@@ -38,8 +38,8 @@ class TrainingStep:
     ):
         self._model, self._update, self._loss, self._config, self._strategy = model, update, loss, config, strategy
         self._variables = model.trainable_variables
-        self._group = tf.function(self._group_gradient, jit_compile=config.compile)
-        self._run = tf.function(self._train)
+        self._group = tf.function(self._group_gradient, jit_compile=config.compile, autograph=False)
+        self._run = tf.function(self._train, autograph=False)
 
     def __call__(self, batch: Episode, step: int) -> Losses:
         """Trains on one global task batch.
@@ -84,12 +84,17 @@ class TrainingStep:
     def _seed(self, step: tf.Tensor, group: int) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         number = tf.cast(context.replica_id_in_sync_group, tf.int32) * self._config.groups + group
-        return tf.stack([tf.constant(self._config.seed, tf.int32), step * 65_536 + number])
+        return tf.random.experimental.stateless_fold_in([tf.constant(self._config.seed, tf.int32), step], number)
 
     def _group_gradient(self, batch: Episode, step: tf.Tensor, seed: tf.Tensor) -> Tuple[Losses, tf.Tensor]:
         with tf.GradientTape() as tape:
             losses = task_batch_losses(self._model, batch, self._loss, step, seed)
-        gradients = tape.gradient(losses.total, self._variables, unconnected_gradients="zero")
+        gradients = tape.gradient(losses.total, self._variables)
+        # Pre-training reaches only a part of the model. (Keras' variables cannot ask the tape for zeros.)
+        gradients = [
+            tf.zeros(variable.shape) if gradient is None else gradient
+            for gradient, variable in zip(gradients, self._variables)
+        ]
         return losses, self._update.flatten(gradients)
 
 

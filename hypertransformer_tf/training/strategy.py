@@ -32,7 +32,9 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy(devices)
     if name == "multi_worker":
         if "TF_CONFIG" not in os.environ:
-            raise UserError("--strategy=multi_worker needs the environment variable TF_CONFIG, which names the workers.")
+            raise UserError(
+                "--strategy=multi_worker needs the environment variable TF_CONFIG, which names the workers."
+            )
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "tpu":
         return _tpu()
@@ -53,7 +55,13 @@ def _split_cpu() -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     configuration = [tf.config.LogicalDeviceConfiguration()] * int(wanted)
     if tf.config.get_logical_device_configuration(cpu) != configuration:
-        tf.config.set_logical_device_configuration(cpu, configuration)
+        try:
+            tf.config.set_logical_device_configuration(cpu, configuration)
+        except RuntimeError as error:
+            raise UserError(
+                f"{VIRTUAL_DEVICES}={wanted} comes too late, TensorFlow is running with other devices already: "
+                "set it before the process starts."
+            ) from error
 
 
 def _tpu() -> tf.distribute.Strategy:

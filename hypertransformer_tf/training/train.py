@@ -1,5 +1,6 @@
 """Meta-training from a configuration to a measured model: what bin/train and notebooks call."""
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
@@ -9,6 +10,7 @@ from hypertransformer_tf.config import check_all_used, load_configuration
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
+from hypertransformer_tf.errors import SaveError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.pixel_baseline import pixel_accuracy
 from hypertransformer_tf.experiment import Experiment
@@ -105,11 +107,16 @@ def _train(experiment, images, sampler, validation, test, run: RunDirectory, str
         outcome = "interrupted"
         raise
     finally:
-        run.finish(outcome, loop.steps_done)
+        # On a full disk this fails too; the sentence to be read is the one that says what is intact.
+        with contextlib.nullcontext() if outcome == "finished" else contextlib.suppress(SaveError):
+            run.finish(outcome, loop.steps_done)
 
 
 def _evaluation_samplers(experiment: Experiment, images: ImagesByClass) -> List[Optional[EpisodeSampler]]:
-    """Samplers of the validation and test classes; None where a split has no classes."""
+    """Samplers of the validation and test classes; None where a split has no classes, or no CNN is trained to be
+    generated."""
+    if experiment.loss.only_shared_head:
+        return [None, None]
     return [
         experiment.evaluation_sampler(images, split) if len(images.splits[split]) else None
         for split in ("validation", "test")
@@ -127,7 +134,7 @@ def _introduce(progress: Any, experiment: Experiment, images: ImagesByClass, run
 
 def _conclude(progress: Any, loop: Any, experiment: Experiment, test, run: RunDirectory) -> TrainingResult:
     if test is None:
-        progress.message("There are no test classes: nothing to measure.")
+        progress.message("There is nothing to measure: no test classes, or only shared features were trained.")
         return TrainingResult(run.path, None, None)
     settings = experiment.evaluation
     accuracy = loop.measure_best(test, settings.episodes, settings.query_batches)
