@@ -14,9 +14,9 @@ def default():
     return glyphs.load_glyphs(DataConfig())
 
 
-def test_the_default_set_has_800_classes_of_20_images(default):
-    assert default.images.shape == (16000, 28, 28, 1) and default.num_classes == 800
-    assert {default.count(c) for c in range(800)} == {20}
+def test_the_default_set_has_400_classes_of_20_images(default):
+    assert default.images.shape == (8000, 28, 28, 1) and default.num_classes == 400
+    assert {default.count(c) for c in range(400)} == {20}
 
 
 def test_strokes_are_black_on_white_paper(default):
@@ -74,7 +74,7 @@ def nearest_neighbour_accuracy(images, n_way, episodes, rng):
 
 
 def test_comparing_pixels_is_not_enough(default):
-    images = default.images[..., 0].reshape(800, 20, 28, 28).astype(np.float32)
+    images = default.images[..., 0].reshape(400, 20, 28, 28).astype(np.float32)
     accuracy = nearest_neighbour_accuracy(images, 5, 3000, np.random.default_rng(0))
     assert 0.3 < accuracy < 0.65  # 5-way 1-shot; chance is 0.2
 

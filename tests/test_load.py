@@ -8,19 +8,19 @@ from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.errors import UserError
 
 
-def test_the_default_is_the_embedded_set_split_560_80_160():
+def test_the_default_is_the_embedded_set_split_280_40_80():
     images = load_images(DataConfig())
     assert images.name == "glyphs" and images.image_shape == (28, 28, 1)
     assert {name: len(classes) for name, classes in images.splits.items()} == {
-        "train": 560,
-        "validation": 80,
-        "test": 160,
+        "train": 280,
+        "validation": 40,
+        "test": 80,
     }
 
 
 def test_fractions_and_seed_choose_the_split():
     one, other = (load_images(DataConfig(split_fractions=(0.5, 0.25, 0.25), split_seed=seed)).splits for seed in (0, 1))
-    assert len(one["train"]) == 400 and len(one["test"]) == 200
+    assert len(one["train"]) == 200 and len(one["test"]) == 100
     assert not np.array_equal(one["train"], other["train"])
 
 

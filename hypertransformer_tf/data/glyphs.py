@@ -13,7 +13,7 @@ from hypertransformer_tf.data.cache import Allocate, load_or_build
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 
-NUM_CLASSES = 800
+NUM_CLASSES = 400
 SAMPLES_PER_CLASS = 20
 SEED = 2022
 _VERSION = 1  # of the drawing; another number makes cached sets be drawn anew
@@ -23,7 +23,7 @@ _COMPARED_WIDTHS = (0.07, 0.21)  # pen widths, as shares of the picture's side
 
 
 def load_glyphs(config: DataConfig) -> ImagesByClass:
-    """800 classes of 20 images; only `config.image_size` and `config.channels` matter."""
+    """400 classes of 20 images; only `config.image_size` and `config.channels` matter."""
     depends_on = {
         "source": "glyphs",
         "version": _VERSION,
