@@ -14,8 +14,8 @@ Ctrl-C saves and stops."""
 _EXAMPLES = """\
   bin/train --gin_file=gin/quickstart.gin
       5-way 1-shot on drawn glyphs: no data needed, some minutes on two cores
-  bin/train --gin_file=gin/omniglot_4layer_fast.gin --run_dir=runs/mine --seed=1
-  bin/train --gin_file=gin/quickstart.gin --gin_bindings="data.source = 'folder:my_images'"
+  bin/train --gin_file=gin/omniglot_4layer_fast.gin --run_dir=runs/seed_1 --seed=1
+  bin/train --gin_file=gin/quickstart.gin --run_dir=runs/mine --gin_bindings="data.source = 'folder:my_images'"
       your own images: a folder with one sub-folder per class
   bin/train --gin_file=gin/quickstart.gin --steps=20_000
       continues the run in runs/quickstart to more steps"""

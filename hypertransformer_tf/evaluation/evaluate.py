@@ -76,7 +76,7 @@ def evaluate(
     from hypertransformer_tf.evaluation.protocol import Evaluator
     from hypertransformer_tf.runs.restore import restore_for_use
 
-    evaluator = Evaluator(restore_for_use(experiment, images, checkpoint))
+    evaluator = Evaluator(restore_for_use(experiment, images, checkpoint), experiment.training.compile)
     accuracy = evaluator.measure(sampler, episodes, query_batches)
     return Evaluation(
         run_dir=str(run_dir),

@@ -1,6 +1,7 @@
 """Stopping between two steps when asked to: Ctrl-C, or SIGTERM from a scheduler."""
 
 import signal
+import threading
 from typing import Any, Dict, Optional
 
 
@@ -16,6 +17,8 @@ class Interruption:
         self._previous: Dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
+        if threading.current_thread() is not threading.main_thread():
+            return self  # Python lets only the main thread handle signals
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._note)
         return self
