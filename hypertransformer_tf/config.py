@@ -30,7 +30,8 @@ CONFIG_MODULES = (
     "hypertransformer_tf.episodes.config",
     "hypertransformer_tf.episodes.augmentation",
     "hypertransformer_tf.episodes.image_augmentation",
-    "hypertransformer_tf.model.config",
+    "hypertransformer_tf.cnn.config",
+    "hypertransformer_tf.layers.config",
     "hypertransformer_tf.training.config",
     "hypertransformer_tf.evaluation.config",
 )

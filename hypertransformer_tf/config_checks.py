@@ -1,7 +1,7 @@
 """Checks of configuration values, each a UserError that names the parameter and its value."""
 
 import numbers
-from typing import Any
+from typing import Any, Sequence
 
 from hypertransformer_tf.errors import UserError
 
@@ -18,6 +18,19 @@ def require_number_between(parameter: str, value: Any, low: float, high: float) 
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
         raise UserError(f"{parameter} = {value!r}: it must be a number from {low:g} to {high:g}.")
+
+
+def require_rate(parameter: str, value: Any) -> None:
+    """Raises UserError unless `value` is a real number with 0 <= value < 1."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value < 1:
+        raise UserError(f"{parameter} = {value!r}: it must be a rate of 0 or more and below 1.")
+
+
+def require_one_of(parameter: str, value: Any, allowed: Sequence[Any]) -> None:
+    """Raises UserError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise UserError(f"{parameter} = {value!r} is not known: use one of {', '.join(map(repr, allowed))}.")
 
 
 def require_flag(parameter: str, value: Any) -> None:

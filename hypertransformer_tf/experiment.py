@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, Dict, Tuple
 
+from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.config import configuration_text, configured, effective_configuration
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.episodes.augmentation import AugmentationConfig
@@ -10,13 +11,8 @@ from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.evaluation.config import EvaluationConfig
-from hypertransformer_tf.model.config import (
-    CnnConfig,
-    FeaturesConfig,
-    GeneratorConfig,
-    ModelConfig,
-    TransformerConfig,
-)
+from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
+from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.training.config import LossConfig, OptimizerConfig, TrainingConfig
 
 

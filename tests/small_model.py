@@ -6,7 +6,9 @@ import numpy as np
 import tensorflow as tf
 from layer_checks import randomise, tensorflow_variable
 
-from hypertransformer_tf.model.config import CnnConfig, FeaturesConfig, ModelConfig, TransformerConfig
+from hypertransformer_tf.cnn.config import CnnConfig
+from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
+from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 N_WAY, SHAPE, TASKS = 3, (16, 16, 1), 2

@@ -3,8 +3,8 @@
 import pytest
 
 from hypertransformer_tf.cnn.architecture import build_architecture
+from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.model.config import CnnConfig
 
 
 def _sides(architecture):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.model.config import CnnConfig, FeaturesConfig, ModelConfig, TransformerConfig
+from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
+from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 N_WAY, SHAPE = 3, (16, 16, 1)

@@ -3,8 +3,9 @@
 import keras
 import pytest
 
+from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.keras_stack import variables_by_path
-from hypertransformer_tf.model.config import CnnConfig, ModelConfig
+from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 

@@ -8,14 +8,10 @@ import tensorflow as tf
 from layer_checks import randomise, tensorflow_variable
 from numpy_reference import value
 
+from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.episodes.episode import Episode
-from hypertransformer_tf.model.config import (
-    CnnConfig,
-    FeaturesConfig,
-    GeneratorConfig,
-    ModelConfig,
-    TransformerConfig,
-)
+from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
+from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.training.config import LossConfig
 from hypertransformer_tf.training.losses import head_weights, removal_mask, task_batch_losses

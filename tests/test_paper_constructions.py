@@ -15,8 +15,8 @@ import pytest
 import tensorflow as tf
 
 from hypertransformer_tf.layers.attention import MultiHeadAttention
+from hypertransformer_tf.layers.config import TransformerConfig
 from hypertransformer_tf.layers.weight_generator import WeightGenerator
-from hypertransformer_tf.model.config import TransformerConfig
 
 N_WAY, FEATURES, LARGE, SHARP = 3, 8, 100.0, 200.0
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hypertransformer_tf.cnn.architecture import ConvolutionSpec
+from hypertransformer_tf.cnn.config import GeneratorConfig
 from hypertransformer_tf.cnn.readout import (
     BlockLayout,
     convolution_layout,
@@ -11,7 +12,6 @@ from hypertransformer_tf.cnn.readout import (
     read_convolution,
     read_logits,
 )
-from hypertransformer_tf.model.config import GeneratorConfig
 
 SPEC = ConvolutionSpec(1, (8, 8, 2), (4, 4, 5), 3, 1, "SAME", 2, True)
 

@@ -5,9 +5,9 @@ import numpy_reference as reference
 import pytest
 
 from hypertransformer_tf.cnn.architecture import LogitsSpec, build_architecture
+from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.cnn.run import run_cnn, run_convolution, run_logits
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights
-from hypertransformer_tf.model.config import CnnConfig
 
 EPISODES, SAMPLES, N_WAY = 2, 3, 4
 PAPERS = build_architecture(CnnConfig(channels=3), (18, 18, 2))

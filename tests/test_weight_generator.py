@@ -7,9 +7,9 @@ import numpy_reference as reference
 import pytest
 from layer_checks import check_layer, randomise
 
+from hypertransformer_tf.layers.config import TransformerConfig
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
 from hypertransformer_tf.layers.weight_generator import WeightGenerator
-from hypertransformer_tf.model.config import TransformerConfig
 
 STREAM = np.random.default_rng(0)
 ACTIVATIONS = STREAM.normal(size=(2, 4, 7, 7, 2)).astype(np.float32)

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Tuple
 
+from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.model.config import CnnConfig
 
 Shape = Tuple[int, int, int]
 

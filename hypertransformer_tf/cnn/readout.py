@@ -9,8 +9,8 @@ from typing import NamedTuple, Optional
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.architecture import ConvolutionSpec
+from hypertransformer_tf.cnn.config import GeneratorConfig
 from hypertransformer_tf.cnn.weights import LogitsWeights
-from hypertransformer_tf.model.config import GeneratorConfig
 
 
 class BlockLayout(NamedTuple):

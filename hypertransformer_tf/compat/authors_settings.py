@@ -6,15 +6,11 @@ about data, such as numbers of samples, do not describe the model and are accept
 
 from typing import Any, Mapping
 
+from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.config import plain_sentence
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.model.config import (
-    CnnConfig,
-    FeaturesConfig,
-    GeneratorConfig,
-    ModelConfig,
-    TransformerConfig,
-)
+from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
+from hypertransformer_tf.model.config import ModelConfig
 
 _ACTIVATIONS = {"relu": "relu", "lrelu": "leaky_relu", "gelu": "gelu"}
 _LOGITS_FEATURES = {"": "convolution", "default": "convolution", "passthrough": "passthrough", "mix": "mix"}

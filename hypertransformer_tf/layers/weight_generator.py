@@ -7,11 +7,11 @@ import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.readout import BlockLayout
+from hypertransformer_tf.layers.config import TransformerConfig
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
 from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
 from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer, TransformerSizes
-from hypertransformer_tf.model.config import TransformerConfig
 
 Features = Union[LocalFeatures, LogitsFeatures]
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Optional
 
 import gin
-from hypertransformer_tf.config_checks import require_flag, require_number_between, require_whole_number
+from hypertransformer_tf.config_checks import require_flag, require_number_between, require_one_of, require_whole_number
 from hypertransformer_tf.errors import UserError
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam")
@@ -78,9 +78,7 @@ class OptimizerConfig:
 
     def __post_init__(self):
         for name, known in (("name", OPTIMIZERS), ("schedule", SCHEDULES)):
-            value = getattr(self, name)
-            if value not in known:
-                raise UserError(f"optimizer.{name} = {value!r} is not known: use one of {', '.join(map(repr, known))}.")
+            require_one_of(f"optimizer.{name}", getattr(self, name), known)
         require_number_between("optimizer.learning_rate", self.learning_rate, 0, 1e3)
         require_number_between("optimizer.decay_rate", self.decay_rate, 0, 1)
         require_whole_number("optimizer.decay_steps", self.decay_steps, at_least=1)

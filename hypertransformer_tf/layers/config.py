@@ -1,0 +1,133 @@
+"""What reads the support set and writes weights, as gin sees it: `features` and `transformer`.
+
+These classes hold settings and check them; they know nothing of TensorFlow. Defaults are the paper's Omniglot model
+(Section 4).
+"""
+
+import dataclasses
+from typing import Optional
+
+import gin
+from hypertransformer_tf.config_checks import (
+    require_flag,
+    require_number_between,
+    require_one_of,
+    require_rate,
+    require_whole_number,
+)
+from hypertransformer_tf.errors import UserError
+
+
+@gin.configurable("features")
+@dataclasses.dataclass(frozen=True)
+class FeaturesConfig:
+    """Feature extractors that turn a support sample into a vector (paper, Section 3).
+
+    Attributes:
+      local_layers: convolutions of a local extractor (the logits layer's always has one).
+      local_dim: filters of a local extractor; None is max(in, out) channels of its CNN layer; 0 is no extractor.
+      nonlinear: the logits layer's extractor is read after its ReLU instead of before.
+      logits: what the logits layer's generator reads of the last feature map: `convolution` (a local extractor),
+        `passthrough` (the map itself, flattened) or `mix` (both). Only `maxpool-4-layer` has a choice.
+      local_dropout: rate of dropout on local features, while training.
+      shared_layers: convolutions of the shared extractor: 0 (none), 2, 3 or 4.
+      shared_dim: its filters.
+      shared_padding: `same` or `valid`.
+      shared_batch_norm: normalise after each ReLU, with the moments of the support set that goes through.
+      shared_dropout: rate of dropout on shared features, while training.
+      initializer: of all extractors' kernels: `glorot_uniform` (the authors') or `he_normal`, under which features are
+        not drowned by the embeddings beside them when training begins.
+    """
+
+    local_layers: int = 2
+    local_dim: Optional[int] = None
+    nonlinear: bool = False
+    logits: str = "convolution"
+    local_dropout: float = 0.0
+    shared_layers: int = 4
+    shared_dim: int = 32
+    shared_padding: str = "same"
+    shared_batch_norm: bool = False
+    shared_dropout: float = 0.0
+    initializer: str = "glorot_uniform"
+
+    def __post_init__(self):
+        require_one_of("features.initializer", self.initializer, ("glorot_uniform", "he_normal"))
+        require_whole_number("features.local_layers", self.local_layers, at_least=1)
+        if self.local_dim is not None:
+            require_whole_number("features.local_dim", self.local_dim, at_least=0)
+        require_flag("features.nonlinear", self.nonlinear)
+        require_one_of("features.logits", self.logits, ("convolution", "passthrough", "mix"))
+        require_rate("features.local_dropout", self.local_dropout)
+        require_one_of("features.shared_layers", self.shared_layers, (0, 2, 3, 4))
+        require_whole_number("features.shared_dim", self.shared_dim, at_least=1)
+        require_one_of("features.shared_padding", self.shared_padding, ("same", "valid"))
+        require_flag("features.shared_batch_norm", self.shared_batch_norm)
+        require_rate("features.shared_dropout", self.shared_dropout)
+        if self.local_dim == 0 and self.shared_layers == 0:
+            raise UserError(
+                "features.local_dim = 0 and features.shared_layers = 0 leave no features at all: give one of them."
+            )
+
+
+@gin.configurable("transformer")
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    """The weight-generating transformers, one per generated CNN layer (paper, Section 3).
+
+    Sizes are fractions of the token size; values above 3 are absolute.
+
+    Attributes:
+      variant: `encoder`, `encoder_decoder` (both on the joint sequence of weight and sample tokens), or `separate`
+        (samples through an encoder, weights through a decoder that attends to it).
+      layers: transformer layers (of the encoder and of the decoder).
+      heads: attention heads.
+      embedding_dim: size of label and weight embeddings.
+      query_key_size: size of queries and keys, over all heads.
+      value_size: size of values, over all heads.
+      inner_size: inner size of the feed-forward network; 0 is no feed-forward network.
+      attention: `softmax` or `sigmoid`.
+      activation: of the feed-forward network: `relu`, `gelu` or `leaky_relu` (slope 0.1).
+      skip_last_nonlinearity: no activation in the last encoder layer of the `encoder` variant.
+      dropout: rate of dropout on the output of attention and feed-forward network, while training.
+      output_scale: initial gamma of the last layer norm, and so the size of the weights that are written when training
+        begins: 1 is the authors'; smaller weights change faster.
+      match_labels: the logits' weight tokens begin with the embeddings of their classes, and keys equal to queries, so
+        that each attends to the samples of its class from the first step (the construction of the paper's Section
+        3.2); otherwise this has to be found by chance.
+    """
+
+    variant: str = "encoder"
+    layers: int = 3
+    heads: int = 2
+    embedding_dim: int = 32
+    query_key_size: float = 1.0
+    value_size: float = 1.0
+    inner_size: float = 1.0
+    attention: str = "softmax"
+    activation: str = "relu"
+    skip_last_nonlinearity: bool = False
+    dropout: float = 0.0
+    output_scale: float = 1.0
+    match_labels: bool = False
+
+    def __post_init__(self):
+        require_one_of("transformer.variant", self.variant, ("encoder", "encoder_decoder", "separate"))
+        require_whole_number("transformer.layers", self.layers, at_least=1)
+        require_whole_number("transformer.heads", self.heads, at_least=1)
+        require_whole_number("transformer.embedding_dim", self.embedding_dim, at_least=1)
+        for name in ("query_key_size", "value_size", "inner_size"):
+            value = getattr(self, name)
+            known = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not known or not (value > 0 or (value == 0 and name == "inner_size")):
+                raise UserError(
+                    f"transformer.{name} = {value!r} is not right: use a fraction of the token size, or a size above 3."
+                )
+        require_one_of("transformer.attention", self.attention, ("softmax", "sigmoid"))
+        require_one_of("transformer.activation", self.activation, ("relu", "gelu", "leaky_relu"))
+        require_flag("transformer.skip_last_nonlinearity", self.skip_last_nonlinearity)
+        require_rate("transformer.dropout", self.dropout)
+        require_number_between("transformer.output_scale", self.output_scale, 1e-6, 1e6)
+        require_flag("transformer.match_labels", self.match_labels)
+        if self.match_labels and self.variant != "encoder":
+            raise UserError("transformer.match_labels = True needs transformer.variant = 'encoder'.")
