@@ -11,7 +11,7 @@ from hypertransformer_tf.config_checks import require_flag, require_one_of, requ
 from hypertransformer_tf.errors import UserError
 
 ARCHITECTURES = ("maxpool-4-layer", "3-layer", "4-layer")
-NORMALISATIONS = ("query",)
+NORMALISATIONS = ("query", "support", "task")
 
 
 @gin.configurable("cnn")
@@ -29,7 +29,9 @@ class CnnConfig:
       trained_layers: n > 0 trains the first n convolutions instead of generating them, n < 0 the last |n|.
       separate_query_variables: the pass over the query set has its own trained variables (gamma, beta, kernels)
         instead of sharing those of the pass over the support set.
-      normalisation: where normalisation takes its statistics from: `query` is the batch that goes through.
+      normalisation: where normalisation takes its statistics from: `query` is the batch that goes through (the
+        authors'; transductive), `support` the support set's pass, `task` the support set's pass blended with the
+        picture's own (both inductive: a query's logits do not depend on other queries).
       warmup_heads: logits heads after every convolution but the last, for the warm-up loss: `none`, `generated`
         by transformers of their own, or `trained` (one dense layer for all episodes, as in the authors' program).
     """

@@ -1,10 +1,11 @@
 """The normalisation of the generated CNN, and where its statistics come from.
 
-The authors' program always uses the batch that goes through (`query`): the support set's own statistics in the
-pass over the support set, the query set's in the pass over the query set. That makes the protocol transductive.
+The authors' program uses the batch that goes through: the support set's own moments in the pass over the support set,
+the query set's in the pass over the query set. That makes its protocol transductive: a query's logits depend on the
+other queries. With `Statistics` kept from the support set's pass, they do not.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import tensorflow as tf
 
@@ -12,22 +13,69 @@ EPSILON = 1e-3
 
 
 class Moments(NamedTuple):
-    """Mean and variance over samples and space, one per episode and channel: (T, 1, 1, 1, C)."""
+    """Mean and variance, broadcastable against activations (T, N, H, W, C)."""
 
     mean: tf.Tensor
     variance: tf.Tensor
 
 
-def batch_moments(activations: tf.Tensor) -> Moments:
-    """Biased moments of activations (T, N, H, W, C) over N, H and W."""
-    mean = tf.reduce_mean(activations, axis=(1, 2, 3), keepdims=True)
-    variance = tf.reduce_mean(tf.math.square(activations - mean), axis=(1, 2, 3), keepdims=True)
-    return Moments(mean, variance)
+class Statistics(NamedTuple):
+    """What one layer's normalisation keeps of the support set, float32.
+
+    Attributes:
+      mean, variance: (T, C), over samples and space.
+      own_share: (T,) weight from 0 to 1 of a picture's own moments in the blend; None where they are not used.
+    """
+
+    mean: tf.Tensor
+    variance: tf.Tensor
+    own_share: Optional[tf.Tensor]
+
+
+def batch_moments(activations: tf.Tensor, mask: Optional[tf.Tensor] = None) -> Moments:
+    """Biased moments (T, 1, 1, 1, C) of activations (T, N, H, W, C) over N, H and W.
+
+    Args:
+      activations: the batch.
+      mask: (T, N), 1 = a sample that does not count; None counts all.
+    """
+    if mask is None:
+        mean = tf.reduce_mean(activations, axis=(1, 2, 3), keepdims=True)
+        return Moments(mean, tf.reduce_mean(tf.math.square(activations - mean), axis=(1, 2, 3), keepdims=True))
+    counts = 1.0 - tf.cast(mask, activations.dtype)
+    counts = (counts / tf.reduce_sum(counts, axis=1, keepdims=True))[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
+
+    def mean_over_samples(values: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(counts * tf.reduce_mean(values, axis=(2, 3), keepdims=True), axis=1, keepdims=True)
+
+    mean = mean_over_samples(activations)
+    return Moments(mean, mean_over_samples(tf.math.square(activations - mean)))
+
+
+def moments_for(activations: tf.Tensor, statistics: Optional[Statistics]) -> Moments:
+    """The moments that activations (T, N, H, W, C) are normalised with.
+
+    Without statistics, those of this very batch. With them, the support set's; and where a picture's own moments have
+    a share, the moments of the mixture of both.
+    """
+    if statistics is None:
+        return batch_moments(activations)
+    support = Moments(*(_spread(each) for each in statistics[:2]))
+    if statistics.own_share is None:
+        return support
+    share = statistics.own_share[:, tf.newaxis, tf.newaxis, tf.newaxis, tf.newaxis]
+    own_mean = tf.reduce_mean(activations, axis=(2, 3), keepdims=True)
+    own_variance = tf.reduce_mean(tf.math.square(activations - own_mean), axis=(2, 3), keepdims=True)
+    mean = support.mean + share * (own_mean - support.mean)
+    variance = (1.0 - share) * support.variance + share * own_variance
+    return Moments(mean, variance + share * (1.0 - share) * tf.math.square(own_mean - support.mean))
 
 
 def normalise(activations: tf.Tensor, moments: Moments, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
     """Normalises (T, N, H, W, C), then scales and shifts with gamma and beta (T or 1, C)."""
-    gamma = gamma[:, tf.newaxis, tf.newaxis, tf.newaxis, :]
-    beta = beta[:, tf.newaxis, tf.newaxis, tf.newaxis, :]
-    scale = gamma * tf.math.rsqrt(moments.variance + EPSILON)
-    return (activations - moments.mean) * scale + beta
+    scale = _spread(gamma) * tf.math.rsqrt(moments.variance + EPSILON)
+    return (activations - moments.mean) * scale + _spread(beta)
+
+
+def _spread(values: tf.Tensor) -> tf.Tensor:
+    return values[:, tf.newaxis, tf.newaxis, tf.newaxis, :]

@@ -4,13 +4,15 @@ A block is what the transformer wrote at one weight token, without the token's e
 longer ones, blocks are wider than the layer needs; the entries beyond its size are not read.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.architecture import ConvolutionSpec
 from hypertransformer_tf.cnn.config import GeneratorConfig
 from hypertransformer_tf.cnn.weights import LogitsWeights
+
+ABSENT = -1e9  # logit of a class that the episode does not have
 
 
 class BlockLayout(NamedTuple):
@@ -62,3 +64,12 @@ def read_convolution(blocks: tf.Tensor, spec: ConvolutionSpec, config: Generator
 def read_logits(blocks: tf.Tensor, input_size: int) -> LogitsWeights:
     """Cuts blocks (T, n_way, width) into kernel (T, d, n_way) and bias (T, n_way), with d the input size."""
     return LogitsWeights(tf.transpose(blocks[:, :, :input_size], (0, 2, 1)), blocks[:, :, input_size])
+
+
+def exclude_absent(logits: LogitsWeights, classes: Optional[Union[int, tf.Tensor]]) -> LogitsWeights:
+    """Gives the classes from `classes` on, an int32 tensor () or (T,), a bias so low that they are never chosen."""
+    if classes is None or isinstance(classes, int):
+        return logits
+    absent = tf.range(tf.shape(logits.bias)[1])[tf.newaxis] >= tf.reshape(classes, (-1, 1))
+    kernel = tf.where(absent[:, tf.newaxis], 0.0, logits.kernel)
+    return LogitsWeights(kernel, tf.where(absent, ABSENT, logits.bias))

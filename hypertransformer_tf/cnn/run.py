@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hypertransformer_tf.cnn import folded, plain
 from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, LogitsSpec
-from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
+from hypertransformer_tf.cnn.normalisation import moments_for, normalise
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights
 
 ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -18,7 +18,7 @@ ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
 def run_convolution(
     inputs: tf.Tensor, weights: ConvolutionWeights, spec: ConvolutionSpec, activation: str, form: str = "folded"
 ) -> tf.Tensor:
-    """One layer: convolution, activation, max-pool, normalisation with the moments of this very batch.
+    """One layer: `convolve`, then normalisation as `weights.statistics` says.
 
     Args:
       inputs: (T, N, H, W, c_in).
@@ -30,9 +30,16 @@ def run_convolution(
     Returns:
       (T, N, H', W', c_out).
     """
+    outputs = convolve(inputs, weights, spec, activation, form)
+    return normalise(outputs, moments_for(outputs, weights.statistics), weights.gamma, weights.beta)
+
+
+def convolve(
+    inputs: tf.Tensor, weights: ConvolutionWeights, spec: ConvolutionSpec, activation: str, form: str = "folded"
+) -> tf.Tensor:
+    """Convolution, activation and max-pool of one layer, before its normalisation; arguments of `run_convolution`."""
     compute = folded if form == "folded" and folded.applies_to(spec) else plain
-    outputs = compute.convolve_activate_pool(inputs, weights.kernel, weights.bias, spec, ACTIVATIONS[activation])
-    return normalise(outputs, batch_moments(outputs), weights.gamma, weights.beta)
+    return compute.convolve_activate_pool(inputs, weights.kernel, weights.bias, spec, ACTIVATIONS[activation])
 
 
 def run_logits(inputs: tf.Tensor, weights: LogitsWeights, spec: LogitsSpec) -> tf.Tensor:

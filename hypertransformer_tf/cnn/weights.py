@@ -8,6 +8,8 @@ from typing import NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.normalisation import Statistics
+
 
 class ConvolutionWeights(NamedTuple):
     """Weights of one convolution and the normalisation after it, float32.
@@ -16,12 +18,14 @@ class ConvolutionWeights(NamedTuple):
       kernel: (T, k, k, c_in, c_out).
       bias: (T, c_out), or None for a convolution without bias.
       gamma, beta: (T, c_out), scale and offset after normalisation.
+      statistics: what normalisation uses of the support set; None normalises with the batch that goes through.
     """
 
     kernel: tf.Tensor
     bias: Optional[tf.Tensor]
     gamma: tf.Tensor
     beta: tf.Tensor
+    statistics: Optional[Statistics] = None
 
 
 class LogitsWeights(NamedTuple):

@@ -3,6 +3,7 @@
 from typing import Any, Optional, Sequence
 
 import keras
+import tensorflow as tf
 
 from hypertransformer_tf.cnn.readout import ConvolutionReadout
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, LogitsWeights
@@ -70,11 +71,12 @@ class TrainedLogits(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.n_way,), initializer="zeros")
         self.built = True
 
-    def add_to(self, generated: Optional[LogitsWeights]) -> LogitsWeights:
-        """The generated logits weights (None: none) plus the trained ones."""
+    def add_to(self, generated: Optional[LogitsWeights], classes: Optional[int] = None) -> LogitsWeights:
+        """The generated logits weights (None: none) plus the trained ones, of the first `classes` (None: all)."""
         if generated is None:
             generated = LogitsWeights(None, None)
-        return LogitsWeights(_add(generated.kernel, self.kernel), _add(generated.bias, self.bias))
+        kernel, bias = tf.convert_to_tensor(self.kernel)[:, :classes], tf.convert_to_tensor(self.bias)[:classes]
+        return LogitsWeights(_add(generated.kernel, kernel), _add(generated.bias, bias))
 
     def get_config(self):
         config = super().get_config()

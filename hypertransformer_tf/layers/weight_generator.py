@@ -1,7 +1,7 @@
 """The weight generator: one transformer that writes the weights of one CNN layer (paper, Figures 1 and 2)."""
 
 import dataclasses
-from typing import Any, List, Optional, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import keras
 import tensorflow as tf
@@ -14,6 +14,8 @@ from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
 from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer, TransformerSizes
 
 Features = Union[LocalFeatures, LogitsFeatures]
+Classes = Union[int, tf.Tensor]
+Masks = Tuple[Optional[tf.Tensor], Optional[tf.Tensor]]  # of weight tokens, of samples
 
 
 class WeightGenerator(keras.layers.Layer):
@@ -32,6 +34,8 @@ class WeightGenerator(keras.layers.Layer):
       activations (T, S, H, W, C) float32; labels (T, S) int32, -1 = no label; shared_features (T, S, shared_size)
       or None; support_mask (T, S) float, 1 = this sample is ignored, or None -> blocks (T, tokens, width): the block
       size, or more where sample tokens are the longer ones; what lies beyond the block size is not read.
+      Where tokens are classes, `classes` says how many of them there are: an int leaves out the tokens of the others;
+      an int32 tensor, () or (T,), keeps the shape and lets nothing attend to them.
     """
 
     def __init__(
@@ -117,16 +121,26 @@ class WeightGenerator(keras.layers.Layer):
         shared_features: Optional[tf.Tensor] = None,
         support_mask: Optional[tf.Tensor] = None,
         dropout: Optional[Dropout] = None,
+        classes: Optional[Classes] = None,
     ) -> tf.Tensor:
         features = self._features(activations, shared_features, dropout)
         samples = self.sample_tokens(labels, features, token_size=self.sample_size)
         weights = self.weight_tokens(token_size=self.weight_size)
+        if isinstance(classes, int):
+            weights, classes = weights[:, :classes], None
         weights = tf.repeat(weights, tf.shape(samples)[0], axis=0)
+        masks = (self._token_mask(samples, classes), support_mask)
         if self.config.variant == "separate":
-            outputs = self._run_separate(samples, weights, support_mask, dropout)
+            outputs = self._run_separate(samples, weights, masks, dropout)
         else:
-            outputs = self._run_joint(tf.concat([weights, samples], 1), support_mask, dropout)
-        return outputs[:, : self.layout.tokens, self.config.embedding_dim :]
+            outputs = self._run_joint(samples, weights, masks, dropout)
+        return outputs[:, : weights.shape[1], self.config.embedding_dim :]
+
+    def _token_mask(self, samples: tf.Tensor, classes: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
+        if classes is None:
+            return None
+        absent = tf.range(self.layout.tokens)[tf.newaxis] >= tf.reshape(classes, (-1, 1))
+        return tf.broadcast_to(tf.cast(absent, samples.dtype), (tf.shape(samples)[0], self.layout.tokens))
 
     def _features(self, activations, shared_features, dropout: Optional[Dropout]) -> tf.Tensor:
         features = []
@@ -139,27 +153,24 @@ class WeightGenerator(keras.layers.Layer):
             features.append(shared_features)
         return tf.concat(features, -1)
 
-    def _run_joint(
-        self, sequence: tf.Tensor, support_mask: Optional[tf.Tensor], dropout: Optional[Dropout]
-    ) -> tf.Tensor:
-        if support_mask is not None:
-            support_mask = tf.pad(support_mask, ((0, 0), (self.layout.tokens, 0)))  # weight tokens are never masked
+    def _run_joint(self, samples, weights, masks: Masks, dropout: Optional[Dropout]) -> tf.Tensor:
+        sequence, mask = tf.concat([weights, samples], 1), None
+        if any(given is not None for given in masks):
+            parts = zip(masks, (weights, samples))
+            mask = tf.concat([tf.zeros(tf.shape(part)[:2]) if given is None else given for given, part in parts], 1)
         encoded = sequence
         for layer in self.encoder:
-            encoded = layer(encoded, key_mask=support_mask, dropout=dropout)
-        if not self.decoder:
-            return encoded
+            encoded = layer(encoded, key_mask=mask, dropout=dropout)
         for layer in self.decoder:
-            sequence = layer(sequence, encoded, key_mask=support_mask, encoded_key_mask=support_mask, dropout=dropout)
-        return sequence
+            sequence = layer(sequence, encoded, key_mask=mask, encoded_key_mask=mask, dropout=dropout)
+        return sequence if self.decoder else encoded
 
-    def _run_separate(
-        self, samples, weights, support_mask: Optional[tf.Tensor], dropout: Optional[Dropout]
-    ) -> tf.Tensor:
+    def _run_separate(self, samples, weights, masks: Masks, dropout: Optional[Dropout]) -> tf.Tensor:
+        token_mask, support_mask = masks
         for layer in self.encoder:
             samples = layer(samples, key_mask=support_mask, dropout=dropout)
         for layer in self.decoder:
-            weights = layer(weights, samples, encoded_key_mask=support_mask, dropout=dropout)
+            weights = layer(weights, samples, key_mask=token_mask, encoded_key_mask=support_mask, dropout=dropout)
         return weights
 
     def get_config(self):

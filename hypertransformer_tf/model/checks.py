@@ -39,9 +39,11 @@ def episode_images(name: str, images: Any, image_shape: Tuple[int, int, int]) ->
 
 
 def support_labels(
-    labels: Any, mask: Any, images: tf.Tensor, single: bool, n_way: int
+    labels: Any, mask: Any, images: tf.Tensor, single: bool, n_way: Optional[int]
 ) -> Tuple[tf.Tensor, Optional[tf.Tensor]]:
     """Labels (T, S) int32 and mask (T, S) float32 or None, for images (T, S, H, W, C).
+
+    Values are not checked where n_way is None: it is known to the graph only.
 
     Raises:
       UserError: labels or mask of another shape than the images, labels out of range, or a class without a labelled
@@ -49,9 +51,8 @@ def support_labels(
     """
     labels = tf.convert_to_tensor(labels)
     if not labels.dtype.is_integer:
-        raise UserError(
-            f"support_labels are {labels.dtype.name}: give integers from 0 to {n_way - 1}, -1 for no label."
-        )
+        most = "n_way - 1" if n_way is None else n_way - 1
+        raise UserError(f"support_labels are {labels.dtype.name}: give integers from 0 to {most}, -1 for no label.")
     labels = labels[tf.newaxis] if single else labels
     _same_samples("support_labels", labels, images)
     if mask is not None:
@@ -61,9 +62,19 @@ def support_labels(
         mask = tf.cast(mask, tf.float32)
         mask = mask[tf.newaxis] if single else mask
         _same_samples("support_mask", mask, images)
-    if hasattr(labels, "numpy") and (mask is None or hasattr(mask, "numpy")):
+    if n_way is not None and hasattr(labels, "numpy") and (mask is None or hasattr(mask, "numpy")):
         _check_values(labels.numpy(), None if mask is None else mask.numpy(), n_way)
     return tf.cast(labels, tf.int32), mask
+
+
+def classes_of_episode(n_way: Optional[int], most: int) -> None:
+    """Refuses a number of classes that a model with `most` label embeddings cannot serve.
+
+    Raises:
+      UserError: naming both.
+    """
+    if n_way is not None and not 2 <= n_way <= most:
+        raise UserError(f"n_way = {n_way}: this model tells 2 to {most} classes apart.")
 
 
 def weights_of_episodes(weights: GeneratedWeights, images: tf.Tensor, single: bool) -> None:

@@ -1,22 +1,27 @@
 """The HyperTransformer: reads a support set, writes a CNN, and the CNN classifies the query set."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import keras
 import tensorflow as tf
 
-from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, LogitsSpec, build_architecture
-from hypertransformer_tf.cnn.readout import convolution_layout, logits_layout, read_convolution, read_logits
-from hypertransformer_tf.cnn.run import run_cnn, run_convolution
-from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights
+from hypertransformer_tf.cnn.architecture import Architecture, build_architecture
+from hypertransformer_tf.cnn.normalisation import Statistics, moments_for, normalise
+from hypertransformer_tf.cnn.readout import (
+    exclude_absent,
+    read_convolution,
+    read_logits,
+)
+from hypertransformer_tf.cnn.run import convolve, run_cnn
+from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
 from hypertransformer_tf.keras_stack import variables_by_path
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
-from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures, SharedFeatures
-from hypertransformer_tf.layers.trained_weights import TrainedConvolution, TrainedLogits
-from hypertransformer_tf.layers.weight_generator import WeightGenerator
+from hypertransformer_tf.layers.trained_weights import TrainedLogits
+from hypertransformer_tf.layers.weight_generator import Classes
 from hypertransformer_tf.model import checks
 from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.model.images import scale_images
+from hypertransformer_tf.model.layer_factory import LayerFactory
 
 
 class Classification(NamedTuple):
@@ -63,16 +68,15 @@ class HyperTransformer(keras.Model):
         self.config = ModelConfig() if config is None else config
         self.shared_head_classes, self.convolution_form = shared_head_classes, convolution_form
         self.architecture: Architecture = build_architecture(self.config.cnn, self.image_shape)
-        self.shared_features = self._make_shared_features()
-        self.generators = [
-            self._make_convolution_generator(spec) if spec.generated else None
-            for spec in self.architecture.convolutions
-        ] + [self._make_logits_generator()]
-        self.support_weights = self._make_trained_convolutions("support" if self._separate else "trained")
-        self.query_weights = self._make_trained_convolutions("query") if self._separate else self.support_weights
-        self.trained_logits = self._make_trained_logits()
-        self.heads = self._make_heads()
-        self.shared_head = self._make_shared_head()
+        make = LayerFactory(self.config, self.architecture, self.n_way)
+        self.shared_features = make.shared_features()
+        self.generators = make.generators()
+        self.support_weights = make.trained_convolutions("support" if self._separate else "trained")
+        self.query_weights = make.trained_convolutions("query") if self._separate else self.support_weights
+        self.statistics = make.statistics()
+        self.trained_logits = make.trained_logits()
+        self.heads = make.heads()
+        self.shared_head = make.shared_head(shared_head_classes)
         self.build(None)
 
     def generate(
@@ -81,6 +85,7 @@ class HyperTransformer(keras.Model):
         support_labels: Any,
         support_mask: Any = None,
         dropout: Optional[Dropout] = None,
+        n_way: Optional[Classes] = None,
     ) -> GeneratedWeights:
         """Writes the weights of a CNN for the classes of the support set.
 
@@ -92,6 +97,9 @@ class HyperTransformer(keras.Model):
           support_labels: ([T,] S) int, -1 = no label.
           support_mask: ([T,] S) float or bool, 1 = ignore this sample; None ignores none.
           dropout: draws dropout masks while training; None is no dropout.
+          n_way: number of classes of these episodes, at most the model's; None is the model's. An int makes a CNN with
+            so many logits. An int32 tensor, () or (T,), leaves the model's number of logits, those of absent classes
+            being very low: for graphs that serve any number of classes.
 
         Returns:
           The weights, with a leading axis T if the arguments had one.
@@ -101,8 +109,12 @@ class HyperTransformer(keras.Model):
             class without a labelled sample (values are checked where they are known, that is, not inside a graph).
         """
         images, single = checks.episode_images("support_images", support_images, self.image_shape)
-        labels, mask = checks.support_labels(support_labels, support_mask, images, single, self.n_way)
-        weights = self._generate(scale_images(images), labels, mask, dropout)
+        if n_way is None or isinstance(n_way, int):
+            checks.classes_of_episode(n_way, self.n_way)
+            labels, mask = checks.support_labels(support_labels, support_mask, images, single, n_way or self.n_way)
+        else:
+            labels, mask = checks.support_labels(support_labels, support_mask, images, single, None)
+        weights = self._generate(scale_images(images), labels, mask, dropout, n_way)
         return _map_weights(lambda weight: weight[0], weights) if single else weights
 
     def classify(self, query_images: Any, weights: GeneratedWeights, dropout: Optional[Dropout] = None) -> tf.Tensor:
@@ -149,7 +161,7 @@ class HyperTransformer(keras.Model):
         weights = self.generate(support_images, support_labels)
         return self.classify(query_images, weights)
 
-    def _generate(self, images, labels, mask, dropout: Optional[Dropout]) -> GeneratedWeights:
+    def _generate(self, images, labels, mask, dropout: Optional[Dropout], n_way: Optional[Classes]) -> GeneratedWeights:
         shared = self.share(images, dropout)
         activations, convolutions, blocks, heads = images, [], [], []
         for index, spec in enumerate(self.architecture.convolutions):
@@ -158,18 +170,23 @@ class HyperTransformer(keras.Model):
             if spec.generated:
                 blocks[-1] = self.generators[index](activations, labels, shared, support_mask=mask, dropout=dropout)
                 generated = read_convolution(blocks[-1], spec, self.config.generator)
-            convolutions.append(self.query_weights[index].add_to(generated))
-            activations = self._run_support(activations, self.support_weights[index].add_to(generated), spec)
+            activations, statistics = self._run_support(index, activations, generated, mask)
+            convolutions.append(self.query_weights[index].add_to(generated)._replace(statistics=statistics))
             if index < len(self.heads):
-                heads.append(self._head_weights(index, activations, labels, shared, mask, dropout))
-        blocks.append(self.generators[-1](activations, labels, shared, support_mask=mask, dropout=dropout))
+                heads.append(self._head_weights(index, activations, labels, shared, mask, dropout, n_way))
+        last = self.generators[-1](activations, labels, shared, support_mask=mask, dropout=dropout, classes=n_way)
+        blocks.append(last)
         logits = read_logits(blocks[-1], self.architecture.logits.input_size)
         if self.trained_logits is not None:
-            logits = self.trained_logits.add_to(logits)
+            logits = self.trained_logits.add_to(logits, logits.bias.shape[-1])
+        logits = exclude_absent(logits, n_way)
         return GeneratedWeights(tuple(convolutions), logits, tuple(heads), tuple(blocks), shared)
 
-    def _run_support(self, activations, weights: ConvolutionWeights, spec: ConvolutionSpec) -> tf.Tensor:
-        return run_convolution(activations, weights, spec, self.config.cnn.activation, self.convolution_form)
+    def _run_support(self, index: int, activations, generated, mask) -> Tuple[tf.Tensor, Optional[Statistics]]:
+        weights, spec = self.support_weights[index].add_to(generated), self.architecture.convolutions[index]
+        outputs = convolve(activations, weights, spec, self.config.cnn.activation, self.convolution_form)
+        statistics = self.statistics[index](outputs, mask) if self.statistics else None
+        return normalise(outputs, moments_for(outputs, statistics), weights.gamma, weights.beta), statistics
 
     def share(self, images: tf.Tensor, dropout: Optional[Dropout] = None) -> Optional[tf.Tensor]:
         """Shared features (T, S, features) of images (T, S, H, W, C), or None without a shared extractor."""
@@ -177,105 +194,16 @@ class HyperTransformer(keras.Model):
             return None
         return apply_dropout(dropout, self.shared_features(scale_images(images)), self.config.features.shared_dropout)
 
-    def _head_weights(self, index: int, activations, labels, shared, mask, dropout) -> LogitsWeights:
+    def _head_weights(self, index: int, activations, labels, shared, mask, dropout, n_way) -> LogitsWeights:
         head = self.heads[index]
         if isinstance(head, TrainedLogits):
-            return head.add_to(None)
-        blocks = head(activations, labels, shared, support_mask=mask, dropout=dropout)
+            return head.add_to(None, n_way if isinstance(n_way, int) else None)
+        blocks = head(activations, labels, shared, support_mask=mask, dropout=dropout, classes=n_way)
         return read_logits(blocks, self.architecture.convolutions[index].output_shape[-1])
 
     @property
     def _separate(self) -> bool:
         return self.config.cnn.separate_query_variables
-
-    def _make_shared_features(self) -> Optional[SharedFeatures]:
-        features = self.config.features
-        if features.shared_layers == 0:
-            return None
-        return SharedFeatures(
-            features.shared_dim,
-            features.shared_layers,
-            features.shared_padding,
-            features.shared_batch_norm,
-            features.initializer,
-            name="shared_features",
-        )
-
-    def _make_generator(self, name: str, layout, local_features, tokens_are_classes: bool = False) -> WeightGenerator:
-        features = self.config.features
-        return WeightGenerator(
-            self.n_way,
-            layout,
-            self.config.transformer,
-            local_features,
-            shared_size=features.shared_dim if features.shared_layers else 0,
-            local_dropout=features.local_dropout,
-            tokens_are_classes=tokens_are_classes,
-            name=name,
-        )
-
-    def _make_convolution_generator(self, spec: ConvolutionSpec) -> WeightGenerator:
-        config = self.config.features
-        size = max(spec.kernel_shape[2:]) if config.local_dim is None else config.local_dim
-        local = None
-        if size > 0:
-            local = LocalFeatures(
-                size, config.local_layers, spec.kernel_size, initializer=config.initializer, name="local_features"
-            )
-        layout = convolution_layout(spec, self.config.generator)
-        return self._make_generator(f"layer_{spec.index}_generator", layout, local)
-
-    def _make_logits_generator(self) -> WeightGenerator:
-        spec = self.architecture.logits
-        source = self.config.features.logits if spec.flatten else "convolution"
-        return self._make_dense_generator(f"layer_{spec.index}_generator", spec, source)
-
-    def _make_dense_generator(self, name: str, spec: LogitsSpec, source: str) -> WeightGenerator:
-        config = self.config.features
-        size = spec.input_shape[-1] if config.local_dim is None else config.local_dim
-        local = None
-        if size > 0 or source != "convolution":
-            local = LogitsFeatures(source, size, config.nonlinear, config.initializer, name="local_features")
-        return self._make_generator(name, logits_layout(self.n_way, spec.input_size), local, tokens_are_classes=True)
-
-    def _make_trained_convolutions(self, prefix: str) -> List[TrainedConvolution]:
-        generator = self.config.generator
-        layers = []
-        for spec in self.architecture.convolutions:
-            added = generator.add_trained_weights or not spec.generated
-            layers.append(
-                TrainedConvolution(
-                    spec.kernel_shape,
-                    kernel=added,
-                    bias=generator.bias and added,
-                    norm=added or not generator.batch_norm,
-                    name=f"layer_{spec.index}_{prefix}",
-                )
-            )
-        return layers
-
-    def _make_trained_logits(self) -> Optional[TrainedLogits]:
-        if not self.config.generator.add_trained_weights:
-            return None
-        spec = self.architecture.logits
-        return TrainedLogits(spec.input_size, self.n_way, name=f"layer_{spec.index}_trained")
-
-    def _make_heads(self) -> List[Any]:
-        kind = self.config.cnn.warmup_heads
-        specs = self.architecture.convolutions[:-1] if kind != "none" else ()
-        heads = []
-        for spec in specs:
-            head = LogitsSpec(spec.index, spec.output_shape, flatten=False)
-            if kind == "trained":
-                heads.append(TrainedLogits(head.input_size, self.n_way, name=f"layer_{spec.index}_head"))
-            else:
-                heads.append(self._make_dense_generator(f"layer_{spec.index}_head_generator", head, "convolution"))
-        return heads
-
-    def _make_shared_head(self) -> Optional[keras.layers.Dense]:
-        if not self.shared_head_classes or self.shared_features is None:
-            return None
-        return keras.layers.Dense(self.shared_head_classes, name="shared_head")
 
     def build(self, input_shape=None):
         """Creates all variables; the constructor does this, so that a model is complete once made."""
@@ -285,6 +213,8 @@ class HyperTransformer(keras.Model):
             if generator is not None:
                 generator.build((None, None) + spec.input_shape)
         for layer in self.support_weights + (self.query_weights if self._separate else []):
+            layer.build()
+        for layer in self.statistics:
             layer.build()
         if self.trained_logits is not None:
             self.trained_logits.build()

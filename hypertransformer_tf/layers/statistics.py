@@ -1,0 +1,44 @@
+"""What normalisation keeps of the support set (`cnn.normalisation` other than `query`)."""
+
+from typing import Any, Optional
+
+import keras
+import tensorflow as tf
+
+from hypertransformer_tf.cnn.normalisation import Statistics, batch_moments
+
+
+class SupportStatistics(keras.layers.Layer):
+    """The support set's moments after a convolution, and how much a picture's own moments count beside them.
+
+    In the blend a picture weighs as much as a learned number of support samples n0: its share is n0 / (S + n0) where S
+    samples were given. It falls with the size of the support set, as in TaskNorm (Bronskill et al., ICML 2020).
+
+    Args:
+      blend: whether pictures' own moments count; otherwise there are no variables.
+    """
+
+    def __init__(self, blend: bool, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.blend = blend
+
+    def build(self, input_shape=None):
+        if self.blend:
+            self.log_weight = self.add_weight(name="log_weight", shape=(), initializer="zeros")
+        self.built = True
+
+    def call(self, activations: tf.Tensor, support_mask: Optional[tf.Tensor] = None) -> Statistics:
+        """Statistics of support activations (T, S, H, W, C); samples with 1 in the mask (T, S) do not count."""
+        mean, variance = (moment[:, 0, 0, 0] for moment in batch_moments(activations, support_mask))
+        return Statistics(mean, variance, self._own_share(activations, support_mask) if self.blend else None)
+
+    def _own_share(self, activations: tf.Tensor, support_mask: Optional[tf.Tensor]) -> tf.Tensor:
+        weight = tf.exp(tf.convert_to_tensor(self.log_weight))
+        shape = tf.shape(activations)
+        samples = tf.fill(shape[:1], tf.cast(shape[1], activations.dtype))
+        if support_mask is not None:
+            samples -= tf.reduce_sum(tf.cast(support_mask, activations.dtype), axis=1)
+        return weight / (samples + weight)
+
+    def get_config(self):
+        return {**super().get_config(), "blend": self.blend}
