@@ -1,7 +1,7 @@
 """All settings of a run in one value, from the gin configuration in force. Knows nothing of TensorFlow."""
 
 import dataclasses
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Tuple, Union
 
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.config import configuration_text, configured, effective_configuration
@@ -9,6 +9,7 @@ from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.episodes.augmentation import AugmentationConfig
 from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig
+from hypertransformer_tf.episodes.mixture import MixedSampler
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.evaluation.config import EvaluationConfig
 from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
@@ -51,11 +52,16 @@ class Experiment:
         """A gin file that repeats this run."""
         return configuration_text(*self._parts())
 
-    def training_sampler(self, images) -> EpisodeSampler:
+    def training_sampler(self, images) -> Union[EpisodeSampler, MixedSampler]:
         """Augmented episodes of the meta-training classes."""
-        return EpisodeSampler(
-            images, "train", self.episodes, self.augmentation, self.image_augmentation, self.training.seed
-        )
+        seed = self.training.seed
+
+        def sampler(episodes: EpisodeConfig) -> EpisodeSampler:
+            return EpisodeSampler(images, "train", episodes, self.augmentation, self.image_augmentation, seed)
+
+        if self.episodes.mixture:
+            return MixedSampler(sampler, self.episodes, seed, "train")
+        return sampler(self.episodes)
 
     def evaluation_sampler(self, images, split: str) -> EpisodeSampler:
         """Episodes of a split as they are, without augmentation; the same for every run with this seed."""

@@ -37,6 +37,8 @@ def read_flags() -> argparse.Namespace:
         default=16,
         help="query batches asked per episode (default: 16)",
     )
+    parser.add_argument("--n_way", metavar="N", type=cli.at_least(2), help="classes per episode, if not the run's")
+    parser.add_argument("--k_shot", metavar="K", type=cli.at_least(1), help="labelled samples per class, likewise")
     cli.add_data_flag(parser)
     parser.add_argument(
         "--json",
@@ -56,6 +58,8 @@ def _command() -> None:
         episodes=flags.episodes,
         query_batches=flags.query_batches,
         data_dir=flags.data_dir,
+        n_way=flags.n_way,
+        k_shot=flags.k_shot,
     )
     print(json.dumps(dataclasses.asdict(result)) if flags.json else result)
 

@@ -52,6 +52,8 @@ def evaluate(
     episodes: int = 1024,
     query_batches: int = 16,
     data_dir: Optional[str] = None,
+    n_way: Optional[int] = None,
+    k_shot: Optional[int] = None,
 ) -> Evaluation:
     """Measures the best checkpoint of a run (the newest, if none was validated).
 
@@ -61,13 +63,20 @@ def evaluate(
       episodes: how many; the defaults are the authors' protocol.
       query_batches: query sets asked per episode.
       data_dir: where prepared TFDS data lies, if elsewhere than in training.
+      n_way, k_shot: of the episodes, if others than the run's.
 
     Raises:
-      UserError: the directory is no run or has no checkpoint yet, or the split has too few classes.
+      UserError: the directory is no run or has no checkpoint yet, the split has too few classes, or n_way is more than
+        the model was made for.
     """
     experiment = _experiment_of(run_dir, data_dir)
-    images = load_images(experiment.data, experiment.episodes.n_way)
-    sampler = experiment.evaluation_sampler(images, split)
+    images = load_images(experiment.data, experiment.episodes.most_classes)
+    asked = {name: value for name, value in (("n_way", n_way), ("k_shot", k_shot)) if value is not None}
+    episodes_asked = dataclasses.replace(experiment.episodes, mixture=(), **asked)
+    most = experiment.episodes.most_classes
+    if episodes_asked.n_way > most:
+        raise UserError(f"{episodes_asked.n_way}-way episodes: the model in {run_dir} tells 2 to {most} classes apart.")
+    sampler = dataclasses.replace(experiment, episodes=episodes_asked).evaluation_sampler(images, split)
     folder = pathlib.Path(run_dir) / "checkpoints"
     checkpoint = load_best(folder) or load_latest(folder)
     if checkpoint is None:
@@ -86,7 +95,10 @@ def evaluate(
         query_batches=query_batches,
         accuracy=accuracy.mean,
         interval_95=accuracy.interval_95,
-        **dataclasses.asdict(experiment.episodes),
+        n_way=episodes_asked.n_way,
+        k_shot=episodes_asked.k_shot,
+        queries_per_class=episodes_asked.queries_per_class,
+        unlabelled_per_class=episodes_asked.unlabelled_per_class,
     )
 
 

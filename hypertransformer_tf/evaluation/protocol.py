@@ -46,7 +46,7 @@ class Evaluator:
 
         with Prefetcher(make, 0, -(-episodes // batch)) as batches:
             for support, query_images, query_labels in batches:
-                weights = self._generate(support.support_images, support.support_labels)
+                weights = self._generate(support.support_images, support.support_labels, n_way=sampler.episodes.n_way)
                 correct = [
                     self._correct(images, labels, weights).numpy() for images, labels in zip(query_images, query_labels)
                 ]

@@ -10,7 +10,7 @@ from hypertransformer_tf.runs.state import restore_model
 def build_model(experiment: Experiment, images: ImagesByClass) -> HyperTransformer:
     """The model that an experiment describes, for these images, with fresh variables."""
     classes = len(images.splits["train"]) if experiment.loss.shared_head > 0 else 0
-    return HyperTransformer(images.image_shape, experiment.episodes.n_way, experiment.model, classes)
+    return HyperTransformer(images.image_shape, experiment.episodes.most_classes, experiment.model, classes)
 
 
 def restore_for_use(experiment: Experiment, images: ImagesByClass, checkpoint: Checkpoint) -> HyperTransformer:

@@ -76,7 +76,7 @@ def benchmark(
       UserError: a value that cannot be used.
     """
     experiment = load_experiment(gin_file, gin_bindings, data_dir)
-    images = load_images(experiment.data, experiment.episodes.n_way)
+    images = load_images(experiment.data, experiment.episodes.most_classes)
     sampler, size = experiment.training_sampler(images), experiment.training.task_batch
     tensorflow = import_quietly("tensorflow")
     from hypertransformer_tf.training.build import build_training

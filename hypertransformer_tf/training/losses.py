@@ -32,6 +32,7 @@ def task_batch_losses(
     config: LossConfig,
     step: tf.Tensor,
     seed: Optional[tf.Tensor] = None,
+    n_way: Optional[int] = None,
 ) -> Losses:
     """Generates a CNN per episode, classifies the query sets, and adds up the loss.
 
@@ -41,12 +42,13 @@ def task_batch_losses(
       config: what is added to the cross-entropy.
       step: number of the training step, for the warm-up heads.
       seed: (2,) int32, of dropout and of the removal of samples in this step; None for neither.
+      n_way: classes of these episodes; None is the model's.
     """
     dropout = None if seed is None else Dropout(seed)
     if config.only_shared_head:
         return _shared_head_alone(model, batch, dropout)
     mask = None if seed is None else removal_mask(batch.support_labels, config, seed)
-    weights = model.generate(batch.support_images, batch.support_labels, mask, dropout)
+    weights = model.generate(batch.support_images, batch.support_labels, mask, dropout, n_way)
     logits, head_logits = model.classify_with_heads(batch.query_images, weights, dropout)
     cross_entropies = [_cross_entropy(batch.query_labels, each, config) for each in head_logits + (logits,)]
     total = tf.add_n([a * b for a, b in zip(head_weights(step, config.head_steps, len(head_logits)), cross_entropies)])

@@ -45,13 +45,14 @@ class TrainingStep:
         """Trains on one global task batch.
 
         Args:
-          batch: NumPy task batch of `config.task_batch` episodes.
+          batch: NumPy task batch of `config.task_batch` episodes; a step is compiled for every n-way and k-shot.
           step: number of this step, from 0.
 
         Returns:
           Means over the task batch.
         """
-        return self._run(self._distribute(batch), tf.constant(step, tf.int32))
+        n_way = int(batch.query_labels.max()) + 1
+        return self._run(self._distribute(batch), tf.constant(step, tf.int32), n_way)
 
     def _distribute(self, batch: Episode) -> Any:
         replicas = self._strategy.num_replicas_in_sync
@@ -65,19 +66,19 @@ class TrainingStep:
 
         return self._strategy.experimental_distribute_values_from_function(replica_share)
 
-    def _train(self, batch: Any, step: tf.Tensor) -> Losses:
+    def _train(self, batch: Any, step: tf.Tensor, n_way: int) -> Losses:
         strategy, mean = self._strategy, tf.distribute.ReduceOp.MEAN
-        losses, gradient = strategy.run(self._replica_gradient, args=(batch, step))
+        losses, gradient = strategy.run(self._replica_gradient, args=(batch, step, n_way))
         self._update.apply(strategy.reduce(mean, gradient, axis=None))
         return Losses(*(strategy.reduce(mean, each, axis=None) for each in losses))
 
-    def _replica_gradient(self, batch: Episode, step: tf.Tensor) -> Tuple[Losses, tf.Tensor]:
+    def _replica_gradient(self, batch: Episode, step: tf.Tensor, n_way: int) -> Tuple[Losses, tf.Tensor]:
         groups = self._config.groups
         size = batch.support_images.shape[0] // groups
         results = []
         for group in range(groups):
             share = Episode(*(field[group * size : (group + 1) * size] for field in batch))
-            results.append(self._group(share, step, self._seed(step, group)))
+            results.append(self._group(share, step, self._seed(step, group), n_way))
         losses, gradients = zip(*results)
         return Losses(*map(_mean, zip(*losses))), _mean(gradients)
 
@@ -86,9 +87,9 @@ class TrainingStep:
         number = tf.cast(context.replica_id_in_sync_group, tf.int32) * self._config.groups + group
         return tf.random.experimental.stateless_fold_in([tf.constant(self._config.seed, tf.int32), step], number)
 
-    def _group_gradient(self, batch: Episode, step: tf.Tensor, seed: tf.Tensor) -> Tuple[Losses, tf.Tensor]:
+    def _group_gradient(self, batch: Episode, step: tf.Tensor, seed: tf.Tensor, n_way: int) -> Tuple[Losses, tf.Tensor]:
         with tf.GradientTape() as tape:
-            losses = task_batch_losses(self._model, batch, self._loss, step, seed)
+            losses = task_batch_losses(self._model, batch, self._loss, step, seed, n_way)
         gradients = tape.gradient(losses.total, self._variables)
         # Pre-training reaches only a part of the model. (Keras' variables cannot ask the tape for zeros.)
         gradients = [

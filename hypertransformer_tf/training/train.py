@@ -78,7 +78,7 @@ def train(
     bindings += [f"training.steps = {steps}"] if steps is not None else []
     bindings += [f"training.seed = {seed}"] if seed is not None else []
     experiment = load_experiment(gin_file, bindings, data_dir)
-    images = load_images(experiment.data, experiment.episodes.n_way)
+    images = load_images(experiment.data, experiment.episodes.most_classes)
     sampler = experiment.training_sampler(images)
     validation, test = _evaluation_samplers(experiment, images)
     path = pathlib.Path(run_dir) if run_dir else pathlib.Path("runs") / pathlib.Path(gin_file).stem
