@@ -46,13 +46,12 @@ def run_command(module):
 
     Its flags are read before anything is set up: help and a mistyped flag need no environment.
     """
+    _go_on_in_supported_python("run")
     sys.path.insert(0, ROOT)
     missing = _missing(NEEDED)
     if missing:
         _go_on_in_ready_environment("run")
         with _reported():
-            if not _supported(sys.version_info):
-                _exec_script(_find_python())
             importlib.import_module("hypertransformer_tf.commands.cli").check_flags(module)
             _go_on_in_new_environment(missing, extra="")
     sys.exit(importlib.import_module(module).main())
@@ -60,6 +59,7 @@ def run_command(module):
 
 def ensure_test_environment():
     """Returns if this Python can run the tests; otherwise goes on in .venv and does not return."""
+    _go_on_in_supported_python("dev")
     missing = _missing(NEEDED + NEEDED_FOR_TESTS)
     if missing:
         _go_on_in_ready_environment("dev")
@@ -77,6 +77,23 @@ def _reported():
     except KeyboardInterrupt:
         _say("Set-up interrupted: the same command starts it again.")
         sys.exit(130)
+
+
+def _go_on_in_supported_python(kind):
+    """Returns if this Python is of a supported version; otherwise goes on in one that is and does not return.
+
+    This comes before everything else: what is installed for an unsupported Python says nothing.
+    """
+    if _supported(sys.version_info):
+        return
+    _go_on_in_ready_environment(kind)
+    with _reported():
+        if _runs_in_venv():
+            raise SetUpError(
+                "%s has Python %d.%d, and 3.%d to 3.%d is needed: remove it and start again."
+                % ((VENV,) + tuple(sys.version_info[:2]) + (OLDEST[1], NEWEST[1]))
+            )
+        _exec_script(_find_python())
 
 
 def _missing(needed):
@@ -160,8 +177,6 @@ def _make_venv():
     """Makes .venv afresh. One of an interrupted set-up is removed, one that somebody else made is not."""
     # The real path, as this Python may be the half-made .venv's own.
     python = os.path.realpath(sys.executable) if _runs_in_venv() else sys.executable
-    if not _supported(sys.version_info):
-        python = _find_python()
     if os.path.lexists(VENV):
         if not os.path.exists(os.path.join(VENV, STARTED)):
             raise SetUpError(

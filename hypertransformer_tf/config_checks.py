@@ -6,10 +6,14 @@ from typing import Any, Sequence
 from hypertransformer_tf.errors import UserError
 
 
+def is_whole_number(value: Any) -> bool:
+    """Whether `value` is an integer; True and 3.0 are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
 def require_whole_number(parameter: str, value: Any, at_least: int) -> None:
     """Raises UserError unless `value` is an integer (True and 3.0 are none) >= `at_least`."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < at_least:
+    if not is_whole_number(value) or value < at_least:
         raise UserError(f"{parameter} = {value!r}: it must be a whole number, at least {at_least}.")
 
 

@@ -60,6 +60,8 @@ def check_layer(
     """
     layer = make()
     layer.build(*build)
+    layer.build(*build)
+    assert len(layer.weights) == variables, "building twice makes variables twice"
     randomise(layer)
     tensors = [tf.convert_to_tensor(array) for array in inputs]
     outputs = _outputs(call(layer, *tensors))

@@ -1,14 +1,19 @@
 """The general augmentations against one-pixel-at-a-time references, and who gets which."""
 
 import functools
+import hashlib
 import math
 
 import numpy as np
 import pytest
 
+from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.episodes import class_transforms
 from hypertransformer_tf.episodes.augmentation import AugmentationConfig, augment
+from hypertransformer_tf.episodes.config import EpisodeConfig
+from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig
 from hypertransformer_tf.episodes.random_stream import RandomStream
+from hypertransformer_tf.episodes.sampler import EpisodeSampler
 
 SHAPES = [(3, 2, 7, 7, 1), (2, 3, 8, 8, 3)]
 PROBABILITIES = ["rotation", "roll", "resize", "contrast", "smooth", "negate"]
@@ -23,9 +28,14 @@ def each_image(images, change):
     return np.array([[change(image, c) for image in of_class] for c, of_class in enumerate(images)])
 
 
-def stretched(values, image):
+def each_channel(image, change):
+    """change(plane) of every channel of an image (H, W, C)."""
+    return np.stack([change(image[..., c]) for c in range(image.shape[-1])], axis=-1)
+
+
+def stretched(values, plane):
     low, high = values.min(), values.max()
-    return np.rint((values - low) / (high - low) * 255).astype(np.uint8) if high > low else image
+    return np.rint((values - low) / (high - low) * 255).astype(np.uint8) if high > low else plane
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -114,11 +124,12 @@ def test_contrast_follows_its_formula(shape):
     images[0, 0] = 77  # an image without contrast stays
     alphas = np.array([0.5, 2.5, 1.1])[: shape[0]]
 
-    def changed(image, c):
-        v = image / 128 - 1
-        return stretched(np.tanh((v - v.mean()) * alphas[c]) / alphas[c] + v.mean(), image)
+    def changed(plane, alpha):
+        v = plane / 128 - 1
+        return stretched(np.tanh((v - v.mean()) * alpha) / alpha + v.mean(), plane)
 
-    np.testing.assert_array_equal(class_transforms.change_contrast(images, alphas), each_image(images, changed))
+    expected = each_image(images, lambda image, c: each_channel(image, lambda plane: changed(plane, alphas[c])))
+    np.testing.assert_array_equal(class_transforms.change_contrast(images, alphas), expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -126,17 +137,29 @@ def test_smoothing_is_a_3x3_mean_with_black_outside(shape):
     images = random_images(shape)
     images[1, 1] = 0
 
-    def smoothed(image, _):
-        height, width, _ = image.shape
-        result = np.zeros(image.shape)
+    def smoothed(plane):
+        height, width = plane.shape
+        result = np.zeros(plane.shape)
         for i in range(height):
             for j in range(width):
                 for row in range(max(0, i - 1), min(height, i + 2)):
                     for column in range(max(0, j - 1), min(width, j + 2)):
-                        result[i, j] += image[row, column]
-        return stretched(result, image)
+                        result[i, j] += plane[row, column]
+        return stretched(result, plane)
 
-    np.testing.assert_array_equal(class_transforms.smooth(images), each_image(images, smoothed))
+    expected = each_image(images, lambda image, _: each_channel(image, smoothed))
+    np.testing.assert_array_equal(class_transforms.smooth(images), expected)
+
+
+@pytest.mark.parametrize(
+    "transform", [lambda images: class_transforms.change_contrast(images, [1.7])] + [class_transforms.smooth]
+)
+def test_what_stretches_an_image_stretches_each_channel_for_itself(transform):
+    images = random_images((1, 2, 8, 8, 3))
+    images[..., 1] //= 4  # a dark channel beside bright ones
+    channels = [transform(images[..., c : c + 1]) for c in range(3)]
+    np.testing.assert_array_equal(transform(images), np.concatenate(channels, axis=-1))
+    assert channels[1].max() == 255
 
 
 def test_negation_swaps_black_and_white():
@@ -227,6 +250,25 @@ def test_parameters_stay_in_their_ranges(monkeypatch):
         assert seen[name].shape == shape
         margin = (high - low) / 50
         assert low <= seen[name].min() < low + margin and high - margin < seen[name].max() < high
+
+
+def test_an_episode_with_all_augmentations_is_the_same_on_every_machine():
+    pixels = RandomStream(0, "pixels").integers(0, 256, (8 * 6, 12, 12, 3)).astype(np.uint8)
+    images = ImagesByClass(
+        name="noise",
+        images=pixels,
+        offsets=np.arange(0, 49, 6),
+        class_names=tuple("abcdefgh"),
+        splits={"train": np.arange(8)},
+    )
+    config = AugmentationConfig(rotate_by_90=True, **{f"{name}_probability": 0.6 for name in PROBABILITIES})
+    digest = hashlib.sha256()
+    for individually in (False, True):
+        per_image = ImageAugmentationConfig(enabled=True, individually=individually)
+        sampler = EpisodeSampler(images, "train", EpisodeConfig(n_way=6), config, per_image, seed=1)
+        for field in sampler.task_batch(0, 3):
+            digest.update(np.ascontiguousarray(field).tobytes())
+    assert digest.hexdigest() == "51871e2ff0ecfc4bb031fcce1ace9604bc6bcfe64592307f3f2fb35255ec2aff"
 
 
 def test_without_augmentations_nothing_is_copied():

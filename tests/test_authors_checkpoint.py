@@ -205,10 +205,7 @@ def test_all_problems_are_named_up_to_ten_and_then_counted(model):
 
 def _save(folder, arrays, step=700):
     """A checkpoint as the authors' program writes it: TensorFlow 1, one variable per name, and what else it keeps."""
-    extras = {
-        "augmentations/augmentation_1/probability": np.float32(0.5),
-        "loss/shared_head/fc/bias": np.zeros(7, np.float32),
-    }
+    extras = {"augmentations/augmentation_1/probability": np.float32(0.5)}
     compat = tf.compat.v1
     with tf.Graph().as_default(), compat.Session() as session:
         for name, array in {**arrays, **extras}.items():
@@ -231,6 +228,30 @@ def test_a_checkpoint_of_the_authors_program_is_read_back(tmp_path, settings):
         assert set(found) == set(arrays)
     assign_variables(second, found)
     np.testing.assert_array_equal(_logits(second), _logits(first))
+
+
+HEAD = {"shared_feature_extractor": "2-layer", "shared_feature_extractor_padding": "same", "shared_head_weight": 0.1}
+
+
+def test_a_head_on_the_shared_features_is_made_and_filled_where_its_classes_are_given(tmp_path):
+    model = model_from_settings({**SETTINGS, **HEAD, "shared_head_classes": 7})
+    arrays = _arrays(model)
+    assert arrays["loss/shared_head/fc/kernel"].shape == (32, 7)
+    _save(tmp_path, arrays)
+    assign_variables(model, read_checkpoint(tmp_path))
+    np.testing.assert_array_equal(model.shared_head.kernel, arrays["loss/shared_head/fc/kernel"])
+
+
+@pytest.mark.parametrize("unused", [{}, {"shared_head_classes": 7, "shared_head_weight": 0.0}])
+def test_the_variables_of_a_head_that_the_model_does_not_have_are_skipped(tmp_path, unused):
+    whole = _arrays(model_from_settings({**SETTINGS, **HEAD, "shared_head_classes": 7}))
+    model = model_from_settings({**SETTINGS, **HEAD, **unused})
+    assert model.shared_head is None
+    _save(tmp_path, whole)
+    assign_variables(model, read_checkpoint(tmp_path))
+    np.testing.assert_array_equal(
+        model.shared_features.convolutions[0][0], whole["model/shared_features/layer_1/kernel"]
+    )
 
 
 def test_the_newest_checkpoint_of_a_directory_is_read(tmp_path, model):

@@ -127,3 +127,35 @@ def test_settings_without_shape_are_refused(missing):
     del settings[missing]
     with pytest.raises(UserError, match=missing):
         model_from_settings(settings)
+
+
+@pytest.mark.parametrize(
+    "name, near", [("num_feature", "num_features"), ("head", "heads"), ("cnn_activations", "cnn_act")]
+)
+def test_a_mistyped_setting_is_refused_with_the_nearest_names(name, near):
+    with pytest.raises(UserError, match=f"no setting '{name}': is .*{near}.* meant"):
+        model_config({name: 4})
+
+
+def test_a_setting_that_resembles_none_is_refused_too():
+    with pytest.raises(UserError, match="no setting 'qqqq'"):
+        model_config({"qqqq": 1})
+
+
+@pytest.mark.parametrize(
+    "name", ["num_cnn_samples", "l2_reg_weight", "var_reg_weight", "rotation_probability", "learning_rate", "data_dir"]
+)
+def test_settings_of_data_losses_and_training_have_no_effect(name):
+    assert model_config({name: 3}) == model_config({})
+
+
+@pytest.mark.parametrize("none", [None, "", "none"])
+def test_no_shared_extractor_is_spelt_in_three_ways(none):
+    features = model_config({"shared_feature_extractor": none}).features
+    assert (features.shared_layers, features.shared_batch_norm) == (0, False)
+
+
+@pytest.mark.parametrize("value", ["none-bn", "-bn", "5-layer", "2-layer-bn-bn"])
+def test_a_shared_extractor_that_is_none_of_theirs_is_refused(value):
+    with pytest.raises(UserError, match="shared_feature_extractor = '" + value):
+        model_config({"shared_feature_extractor": value})

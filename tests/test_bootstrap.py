@@ -33,7 +33,7 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def _start(checkout: pathlib.Path, *command: str, pip: str = "exit 0") -> subprocess.Popen:
+def _start(checkout: pathlib.Path, *command: str, pip: str = "exit 0", before: str = "") -> subprocess.Popen:
     # A fresh virtual environment without packages stands for a machine without the libraries.
     base = checkout / "bare"
     if not base.exists():
@@ -55,6 +55,7 @@ exec {sys.executable} "$@"
         return 0
     return real(command, **options)
 subprocess.call = call
+{before}
 sys.argv = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(sys.argv[0]))
 runpy.run_path(sys.argv[0], run_name="__main__")
@@ -68,8 +69,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     )
 
 
-def _run(checkout: pathlib.Path, *command: str, pip: str = "exit 0") -> tuple[int, str, str]:
-    process = _start(checkout, *command, pip=pip)
+def _run(checkout: pathlib.Path, *command: str, pip: str = "exit 0", before: str = "") -> tuple[int, str, str]:
+    process = _start(checkout, *command, pip=pip, before=before)
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
 
@@ -96,6 +97,31 @@ def test_changed_requirements_bring_the_environment_up_to_date(checkout):
         file.write("\n# changed\n")
     assert _run(checkout, "bin/train", "--gin_file=a.gin")[1] == "trains a.gin\n"
     assert len(_pip_calls(checkout)) == 4
+
+
+OLD_PYTHON_WITH_EVERYTHING = """
+import importlib.util
+sys.version_info = (3, 9, 2, "final", 0)
+importlib.util.find_spec = lambda name: name
+"""
+
+
+@pytest.mark.parametrize("command", ["bin/train", "bin/test"])
+def test_an_unsupported_python_is_refused_before_anything_else_even_if_all_is_installed(checkout, command):
+    before = OLD_PYTHON_WITH_EVERYTHING + f"os.environ['PATH'] = {str(checkout / 'nothing')!r}"
+    status, output, errors = _run(checkout, command, before=before)
+    assert (status, output) == (1, "")
+    assert errors.startswith("Python 3.10 to 3.13 is needed and this is 3.9") and errors.count("\n") == 1
+
+
+def test_an_unsupported_python_goes_on_in_a_supported_one_on_path(checkout):
+    (checkout / "on_path").mkdir()
+    python = checkout / "on_path" / "python3.11"
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] || echo goes on in "$0" with "$2"\n')
+    python.chmod(0o755)
+    before = OLD_PYTHON_WITH_EVERYTHING + f"os.environ['PATH'] = {str(python.parent)!r}"
+    status, output, errors = _run(checkout, "bin/train", "--gin_file=a.gin", before=before)
+    assert (status, output, errors) == (0, f"goes on in {python} with --gin_file=a.gin\n", "")
 
 
 def test_help_and_a_wrong_flag_set_nothing_up(checkout):

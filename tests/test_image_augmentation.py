@@ -17,18 +17,23 @@ def random_images(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
+def as_levels(values):
+    """What `tf.image` makes of the result of an operation on uint8 images: cut down to whole grey levels."""
+    return np.floor(np.clip(values * 255.5 / 255, 0, 255))
+
+
 def reference(image, flip, shift, brightness, contrast, crop):
-    """The augmentations one after the other, in float64, for one image."""
+    """The augmentations one after the other, in float64, for one image, in whole grey levels up to the crop."""
     height, width, channels = image.shape
     values = image[:, ::-1].astype(float) if flip else image.astype(float)
     if channels == 3:
         for i in range(height):
             for j in range(width):
                 h, s, v = colorsys.rgb_to_hsv(*values[i, j] / 255)
-                values[i, j] = np.multiply(colorsys.hsv_to_rgb((h + shift) % 1, s, v), 255)
-    values = values + brightness * 255
+                values[i, j] = as_levels(np.multiply(colorsys.hsv_to_rgb((h + shift) % 1, s, v), 255))
+    values = as_levels(values + brightness * 255)
     mean = values.mean(axis=(0, 1))
-    values = (values - mean) * contrast + mean
+    values = as_levels((values - mean) * contrast + mean)
     top, left, h, w = crop
     values = values[top : top + h, left : left + w]
     result = np.empty(image.shape)
@@ -54,7 +59,7 @@ def drawn_for(stream, individually, index, count, height, width):
     h, w = round(side * height), round(side * width)
     top, left = int(crop[1] * (height - h + 1)), int(crop[2] * (width - w + 1))
     return (
-        draw("flip") < 0.5,
+        stream.child("flip").uniform((count,))[index] < 0.5,
         0.4 * draw("hue") - 0.2,
         0.6 * draw("brightness") - 0.3,
         0.8 + 0.4 * draw("contrast"),
@@ -76,6 +81,27 @@ def test_images_are_those_of_the_reference(config, channels):
         )
         difference = np.abs(altered - expected)
         assert difference.max() <= 1 and (difference == 0).mean() > 0.99  # halves may round either way
+
+
+@pytest.mark.parametrize(
+    "hue_shift, brightness, contrast", [(0.13, 0.2, 1.15), (-0.19, -0.25, 0.83), (0.02, 0.05, 0.9)]
+)
+def test_colours_are_those_of_tensorflow_level_by_level(hue_shift, brightness, contrast):
+    import tensorflow as tf  # here, as the rest of the file needs none
+
+    image = random_images(40, 40, 3)
+    theirs = tf.image.adjust_brightness(tf.image.adjust_hue(image, hue_shift), brightness)
+    theirs = np.array(tf.image.adjust_contrast(theirs, contrast))
+    planes = image.transpose(2, 0, 1).astype(np.float32)
+    ours = image_augmentation._recolour(planes, hue_shift, brightness * 255, contrast).transpose(1, 2, 0)
+    assert np.abs(ours - theirs).max() <= 1 and (ours == theirs).mean() > 0.999
+
+
+def test_white_that_brightness_cut_off_is_no_longer_there_for_contrast():
+    planes = np.array([[[100.0, 250.0]]], np.float32)
+    assert image_augmentation._recolour(planes, 0.0, 55.0, 1.0).tolist() == [[[155.0, 255.0]]]
+    spread = image_augmentation._recolour(planes, 0.0, 55.0, 0.8)[0, 0]
+    assert spread.tolist() == [165.0, 245.0]  # about the mean 205 of (155, 255), not about that of (155, 305)
 
 
 @pytest.mark.parametrize("shift", [-0.5, -0.2, 0.0, 0.07, 0.2, 1 / 3, 0.9])
@@ -104,7 +130,7 @@ def test_a_crop_reads_nothing_beyond_itself():
     np.testing.assert_array_equal(read, np.full((1, 9, 9), 100))
 
 
-def test_images_are_drawn_for_together_but_for_the_crop():
+def test_images_are_drawn_for_together_but_for_flip_and_crop():
     images = np.repeat(np.full((1, 8, 8, 3), (90, 120, 150), np.uint8), 12, axis=0)  # a crop shows nothing
     assert len(np.unique(augment_images(images, TOGETHER, RandomStream(0)), axis=0)) == 1
     assert len(np.unique(augment_images(images, INDIVIDUALLY, RandomStream(0)), axis=0)) > 8
@@ -112,10 +138,11 @@ def test_images_are_drawn_for_together_but_for_the_crop():
     assert len(np.unique(augment_images(textured, TOGETHER, RandomStream(0)), axis=0)) > 8
 
 
-def test_about_half_of_the_images_are_flipped(monkeypatch):
+@pytest.mark.parametrize("config", [TOGETHER, INDIVIDUALLY])
+def test_about_half_of_the_images_are_flipped_each_on_its_own(monkeypatch, config):
     monkeypatch.setattr(image_augmentation, "_CROP_SIDE", (1.0, 1.0))
     ramp = np.repeat(np.linspace(50, 200, 8).astype(np.uint8).reshape(1, 1, 8, 1), 8, axis=1)
-    altered = augment_images(np.repeat(ramp, 300, axis=0), INDIVIDUALLY, RandomStream(0)).astype(int)
+    altered = augment_images(np.repeat(ramp, 300, axis=0), config, RandomStream(0)).astype(int)
     assert 0.4 < (altered[:, 0, 0, 0] > altered[:, 0, -1, 0]).mean() < 0.6
 
 

@@ -145,6 +145,20 @@ def test_l2_counts_a_trained_kernel_that_all_episodes_share_once():
     assert losses["total"] - losses["cross_entropy"] == pytest.approx(0.5 * (trained + generated), rel=1e-4)
 
 
+@pytest.mark.parametrize("trained_layers", [0, 2])
+def test_l2_counts_the_trained_kernels_of_the_support_pass_where_they_are_others(trained_layers):
+    cnn = CnnConfig(
+        architecture="3-layer", channels=2, stride=2, separate_query_variables=True, trained_layers=trained_layers
+    )
+    model = randomise(HyperTransformer(SHAPE, N_WAY, dataclasses.replace(CONFIG, cnn=cnn)), scale=0.3)
+    weights = model.generate(BATCH.support_images, BATCH.support_labels)
+    kernels = [layer.kernel for layer in weights.convolutions] + [weights.logits.kernel]
+    expected = sum((np.asarray(kernel) ** 2).sum() / len(kernel) for kernel in kernels)
+    expected += sum((value(layer.kernel) ** 2).sum() for layer in model.support_weights)
+    losses = _losses(model, l2=0.01)
+    assert losses["total"] - losses["cross_entropy"] == pytest.approx(0.01 * expected, rel=1e-4)
+
+
 def test_variation_is_the_size_of_what_is_generated_relative_to_what_is_trained(model, weights):
     expected = 0.0
     for layer, trained in zip(weights.convolutions, model.query_weights):
@@ -165,6 +179,14 @@ def test_the_shared_head_predicts_the_real_class_from_the_shared_features(model)
     expected = _cross_entropy(BATCH.support_classes, _shared_head_logits(model))
     losses = _losses(model, shared_head=0.5)
     assert losses["total"] - losses["cross_entropy"] == pytest.approx(0.5 * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_labels_are_smoothed_for_the_shared_head_too(model, alone):
+    expected = _cross_entropy(BATCH.support_classes, _shared_head_logits(model), smoothing=0.2)
+    losses = _losses(model, shared_head=0.5, label_smoothing=0.2, only_shared_head=alone)
+    added = losses["total"] if alone else (losses["total"] - losses["cross_entropy"]) / 0.5
+    assert added == pytest.approx(expected, rel=1e-4)
 
 
 def test_pre_training_of_the_shared_features_has_no_other_loss_and_moves_nothing_else(model):

@@ -14,6 +14,8 @@ from hypertransformer_tf.layers.transformer import EncoderLayer
 from hypertransformer_tf.layers.weight_generator import WeightGenerator
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
+SHARED_HEAD = ("loss/shared_head/fc/kernel", "loss/shared_head/fc/bias")
+
 
 class Place(NamedTuple):
     """Where a variable of the authors' belongs.
@@ -57,7 +59,7 @@ def _model_variables(model: HyperTransformer) -> Named:
     yield from _logits(model)
     yield from _heads(model)
     if model.shared_head is not None:
-        yield from _dense(model.shared_head, "loss/shared_head/fc")
+        yield from zip(SHARED_HEAD, map(_whole, (model.shared_head.kernel, model.shared_head.bias)))
 
 
 def _dense(layer: keras.layers.Layer, scope: str) -> Named:

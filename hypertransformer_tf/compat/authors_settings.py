@@ -1,9 +1,10 @@
 """The authors' settings in our words.
 
 Their program spells a model as one flat dictionary; `model_config` says what each entry is called here. Entries
-about data, such as numbers of samples, do not describe the model and are accepted without effect.
+about data, losses and steps do not describe the model and are accepted without effect; any other is refused.
 """
 
+import difflib
 from typing import Any, Mapping
 
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
@@ -15,7 +16,13 @@ from hypertransformer_tf.model.config import ModelConfig
 _ACTIVATIONS = {"relu": "relu", "lrelu": "leaky_relu", "gelu": "gelu"}
 _LOGITS_FEATURES = {"": "convolution", "default": "convolution", "passthrough": "passthrough", "mix": "mix"}
 _ALLOCATIONS = {"output_channel": "output", "output": "output", "spatial": "spatial"}
-_SHARED_LAYERS = {"none": 0, "": 0, "2-layer": 2, "3-layer": 3, "4-layer": 4}
+_SHARED_EXTRACTORS = {  # layers, and whether they are batch-normalised
+    "none": (0, False),
+    "": (0, False),
+    None: (0, False),
+    **{f"{layers}-layer": (layers, False) for layers in (2, 3, 4)},
+    **{f"{layers}-layer-bn": (layers, True) for layers in (2, 3, 4)},
+}
 
 
 def model_config(settings: Mapping[str, Any]) -> ModelConfig:
@@ -25,8 +32,9 @@ def model_config(settings: Mapping[str, Any]) -> ModelConfig:
       settings: their names and values, such as the `config` of a golden file; the authors' defaults are filled in.
 
     Raises:
-      UserError: a value that their program does not know either.
+      UserError: a name or a value that their program does not know either.
     """
+    _require_known(settings)
     get = {**_DEFAULTS, **settings}.__getitem__
     try:
         return ModelConfig(_cnn(get), _features(get), _transformer(get), _generator(get))
@@ -49,17 +57,17 @@ def _cnn(get) -> CnnConfig:
 
 
 def _features(get) -> FeaturesConfig:
-    extractor = get("shared_feature_extractor")
+    shared_layers, shared_batch_norm = _translate("shared_feature_extractor", get, _SHARED_EXTRACTORS)
     return FeaturesConfig(
         local_layers=get("feature_layers"),
         local_dim=get("num_features"),
         nonlinear=get("nonlinear_feature"),
         logits=_translate("logits_feature_extractor", get, _LOGITS_FEATURES),
         local_dropout=get("fe_dropout"),
-        shared_layers=_look_up("shared_feature_extractor", extractor.removesuffix("-bn"), _SHARED_LAYERS),
+        shared_layers=shared_layers,
         shared_dim=get("shared_features_dim"),
         shared_padding=get("shared_feature_extractor_padding"),
-        shared_batch_norm=extractor.endswith("-bn"),
+        shared_batch_norm=shared_batch_norm,
         shared_dropout=get("shared_fe_dropout"),
     )
 
@@ -92,13 +100,19 @@ def _generator(get) -> GeneratorConfig:
 
 
 def _translate(name: str, get, known: Mapping[str, Any]) -> Any:
-    return _look_up(name, get(name), known)
-
-
-def _look_up(name: str, value: Any, known: Mapping[str, Any]) -> Any:
+    value = get(name)
     if value not in known:
         raise UserError(f"the authors' setting {name} = {value!r} is not known: one of {', '.join(map(repr, known))}.")
     return known[value]
+
+
+def _require_known(settings: Mapping[str, Any]) -> None:
+    known = {*_DEFAULTS, *_WITHOUT_EFFECT}
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known)
+            advice = f"is {' or '.join(near)} meant?" if near else "leave it out, or spell it as their program does."
+            raise UserError(f"the authors' program has no setting {name!r}: {advice}")
 
 
 _DEFAULTS = {
@@ -137,3 +151,21 @@ _DEFAULTS = {
     "value_dim_frac": 1.0,
     "weight_allocation": "spatial",
 }
+
+# Their settings of data, losses and training, and those that `model_from_settings` reads itself.
+_WITHOUT_EFFECT = frozenset(
+    """
+    image_size image_channels num_labels shared_head_classes shared_head_weight
+    num_transformer_samples num_cnn_samples num_unlabeled_per_class
+    max_prob_remove_labeled max_prob_remove_unlabeled
+    label_smoothing l2_reg_weight var_reg_weight weight_variation_regularization warmup_steps
+    learning_rate lr_decay_steps lr_decay_rate learning_rate_decay_steps learning_rate_decay_rate
+    train_steps steps_between_saves number_of_trained_resnet_blocks
+    dataset_name train_dataset test_dataset dataset_info ds tfds_split ds_split test_split meta_dataset_split
+    data_dir data_numpy_dir cache_path use_labels use_label_subset shuffle_labels_seed balanced_batches
+    rotation_probability smooth_probability contrast_probability resize_probability negate_probability
+    roll_probability angle_range rotate_by_90 random_rotate_by_90 per_label_augmentation
+    apply_image_augmentations augment_individually augment_images_individually unlabeled_samples_per_class
+    samples_transformer samples_cnn
+""".split()
+)

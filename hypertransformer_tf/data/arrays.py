@@ -20,6 +20,7 @@ from hypertransformer_tf.data.cache import Allocate, describe_files, load_or_bui
 from hypertransformer_tf.data.config import DataConfig, parse_source
 from hypertransformer_tf.data.decoding import check_array, fit_array
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
+from hypertransformer_tf.data.npy_header import read_npy_header
 from hypertransformer_tf.data.restricted_pickle import load_object_npy
 from hypertransformer_tf.errors import UserError
 
@@ -176,11 +177,7 @@ def _stacked(item: Union[np.ndarray, list], path: pathlib.Path) -> np.ndarray:
 def _load_npy(path: pathlib.Path) -> np.ndarray:
     try:
         with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read_header(file)
+            shape, dtype = read_npy_header(file)
         if dtype.hasobject:
             return load_object_npy(path)
         if math.prod(shape) == 0:

@@ -7,6 +7,8 @@ all randomness comes from raw generator words; the same images therefore come ou
 
 import numpy as np
 
+from hypertransformer_tf import philox
+
 POINTS = 5  # control points of a stroke
 MAX_STROKES = 4
 _DRAWS_PER_STROKE = 16
@@ -18,12 +20,8 @@ _WAVE = np.array([0, 1, 0, -1, 0])[:, None]
 
 
 def uniforms(seed: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:
-    """Float64 draws from [0, 1), the same for every NumPy version.
-
-    NumPy guarantees the words of its bit generators for ever, but not what its distributions make of them.
-    """
-    words = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)).random_raw(int(np.prod(shape)))
-    return ((words >> np.uint64(11)) * 2.0**-53).reshape(shape)
+    """Float64 draws from [0, 1) of the given shape."""
+    return philox.uniforms(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)), shape)
 
 
 def invent_characters(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

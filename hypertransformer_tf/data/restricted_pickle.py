@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Callable
 
 import numpy as np
 
+from hypertransformer_tf.data.npy_header import read_npy_header
 from hypertransformer_tf.errors import UserError
 
 
@@ -146,11 +147,7 @@ def load_object_npy(path: str | os.PathLike) -> np.ndarray:
     where = os.fspath(path)
     try:
         with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            )
-            read_header(file)
+            read_npy_header(file)
             array = _unpickle(file, where, "latin1")
     except OSError as error:
         raise UserError(f"{where} cannot be read ({error.strerror}).") from error

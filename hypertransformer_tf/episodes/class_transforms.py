@@ -1,14 +1,15 @@
 """The general augmentations, one function each, on the images of several classes at once.
 
 Every function takes uint8 images (G, M, H, W, C), G classes of M samples, and one parameter for
-each class, and returns uint8 images of the same shape.
+each class, and returns uint8 images of the same shape. All arithmetic is elementwise or a sum of whole
+numbers, which IEEE 754 fixes to the last bit: the images are the same on every machine.
 """
-
-import math
 
 import numpy as np
 
-from hypertransformer_tf.episodes import bilinear
+from hypertransformer_tf.episodes import bilinear, portable_functions
+
+_LEVELS = np.arange(256)
 
 
 def rotate_by_quarter_turns(images: np.ndarray, turns: np.ndarray) -> np.ndarray:
@@ -40,8 +41,8 @@ def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
     y, x = y - (height - 1) / 2, x - (width - 1) / 2
     rotated = np.empty_like(images)
-    for index, angle in enumerate(np.radians(degrees)):
-        sine, cosine = math.sin(angle), math.cos(angle)
+    for index, angle in enumerate(degrees):
+        sine, cosine = portable_functions.sine_and_cosine(float(angle))
         rows = np.rint(cosine * y + sine * x + (height - 1) / 2).astype(np.int64)
         columns = np.rint(cosine * x - sine * y + (width - 1) / 2).astype(np.int64)
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
@@ -74,21 +75,29 @@ def change_contrast(images: np.ndarray, alphas: np.ndarray) -> np.ndarray:
     """tanh((v - mean) * alpha) / alpha + mean of v = x / 128 - 1, stretched to 0..255.
 
     Args:
-      images: (G, M, H, W, C) uint8; the mean is that of an image.
+      images: (G, M, H, W, C) uint8; the mean is that of a channel of an image, as is the stretch.
       alphas: (G,), positive.
     """
-    scaled = images / 128.0 - 1.0
-    mean = scaled.mean(axis=(2, 3, 4), keepdims=True)
-    alpha = np.asarray(alphas)[:, None, None, None, None]
-    return _stretch(np.tanh((scaled - mean) * alpha) / alpha + mean, images)
+    planes = images.transpose(0, 1, 4, 2, 3).reshape(*images.shape[:2], images.shape[4], -1)  # (G, M, C, H * W)
+    mean = planes.sum(axis=3, dtype=np.int64, keepdims=True) / planes.shape[3]
+    alpha = np.asarray(alphas)[:, None, None, None]
+    # A table of what becomes of each grey level; dividing by alpha and adding the mean drop out of the stretch.
+    table = portable_functions.tanh((_LEVELS - mean) / 128.0 * alpha)  # (G, M, C, 256)
+    darkest, brightest = planes.min(axis=3, keepdims=True), planes.max(axis=3, keepdims=True)
+    lowest, highest = np.take_along_axis(table, darkest, 3), np.take_along_axis(table, brightest, 3)
+    table = _stretch(np.clip(table, lowest, highest), lowest, highest, unstretched=_LEVELS)
+    changed = np.take_along_axis(table, planes, 3).reshape(*planes.shape[:3], *images.shape[2:4])
+    return np.ascontiguousarray(changed.transpose(0, 1, 3, 4, 2))
 
 
 def smooth(images: np.ndarray) -> np.ndarray:
-    """The mean over 3x3 pixels, black outside the image, stretched to 0..255."""
+    """The mean over 3x3 pixels, black outside the image, each channel stretched to 0..255."""
     height, width = images.shape[2:4]
     padded = np.pad(images.astype(np.int64), ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
     rows = sum(padded[:, :, i : i + height] for i in range(3))
-    return _stretch(sum(rows[:, :, :, j : j + width] for j in range(3)), images)
+    sums = sum(rows[:, :, :, j : j + width] for j in range(3))
+    lowest, highest = sums.min(axis=(2, 3), keepdims=True), sums.max(axis=(2, 3), keepdims=True)
+    return _stretch(sums, lowest, highest, unstretched=images)
 
 
 def negate(images: np.ndarray) -> np.ndarray:
@@ -96,9 +105,8 @@ def negate(images: np.ndarray) -> np.ndarray:
     return 255 - images
 
 
-def _stretch(values: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Each image's smallest value to 0, its largest to 255; `images` where all are equal."""
-    lowest = values.min(axis=(2, 3, 4), keepdims=True)
-    extent = values.max(axis=(2, 3, 4), keepdims=True) - lowest
+def _stretch(values: np.ndarray, lowest: np.ndarray, highest: np.ndarray, unstretched: np.ndarray) -> np.ndarray:
+    """`values`, lowest <= values <= highest, as levels from 0 to 255; `unstretched` where the two are equal."""
+    extent = highest - lowest
     stretched = np.rint((values - lowest) * 255.0 / np.where(extent > 0, extent, 1))
-    return np.where(extent > 0, stretched, images).astype(np.uint8)
+    return np.where(extent > 0, stretched, unstretched).astype(np.uint8)

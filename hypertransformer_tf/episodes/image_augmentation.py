@@ -1,4 +1,8 @@
-"""Flips, colours and crops of single images: the gin configurable `image_augmentation`."""
+"""Flips, colours and crops of single images: the gin configurable `image_augmentation`.
+
+The operations are those of `tf.image` on uint8 images, in NumPy; elementwise arithmetic and sums of whole numbers only,
+so that the images are the same on every machine.
+"""
 
 import dataclasses
 
@@ -16,6 +20,7 @@ _LARGEST_BRIGHTNESS = 0.3  # of full scale, either way
 _CONTRAST = (0.8, 1.2)
 _CROP_SIDE = (0.6, 1.0)  # of the image's side
 _FULL_SCALE = 255
+_SCALE_BACK = 255.5 / 255  # how `tf.image` turns a result into uint8 again: scaled by this and cut off, not rounded
 
 
 @gin.configurable("image_augmentation")
@@ -25,12 +30,12 @@ class ImageAugmentationConfig:
 
     In this order: left-right flip, hue shift of up to 0.2 of a turn (colour images only),
     brightness of up to +-0.3 of full scale, contrast by 0.8 to 1.2 about each channel's mean,
-    crop of 0.6 to 1 of the side, scaled back bilinearly.
+    crop of 0.6 to 1 of the side, scaled back bilinearly. After each the image is uint8 again.
 
     Attributes:
       enabled: whether anything is done.
-      individually: everything is drawn for each image; False: once for a support set and once
-        for its query set, but for the crop, which each image has of its own.
+      individually: everything is drawn for each image; False: hue, brightness and contrast once
+        for a support set and once for its query set; each image has a flip and a crop of its own.
 
     Raises:
       UserError: a value is not True or False.
@@ -51,7 +56,7 @@ def augment_images(images: np.ndarray, config: ImageAugmentationConfig, stream: 
       images: (N, H, W, C) uint8.
 
     Returns:
-      Images of the same shape and dtype; values beyond 0..255 are cut off at the end only.
+      Images of the same shape and dtype.
     """
     if not config.enabled:
         return images
@@ -61,7 +66,7 @@ def augment_images(images: np.ndarray, config: ImageAugmentationConfig, stream: 
     def drawn(name: str, low: float, high: float) -> np.ndarray:
         return np.broadcast_to(stream.child(name).uniform_between(low, high, shape), (number,))
 
-    flips = drawn("flip", 0, 1) < _FLIP_PROBABILITY
+    flips = stream.child("flip").bernoulli(_FLIP_PROBABILITY, (number,))
     hues = drawn("hue", -_LARGEST_HUE_SHIFT, _LARGEST_HUE_SHIFT)
     brightness = drawn("brightness", -_LARGEST_BRIGHTNESS, _LARGEST_BRIGHTNESS) * _FULL_SCALE
     contrasts = drawn("contrast", *_CONTRAST)
@@ -77,13 +82,18 @@ def augment_images(images: np.ndarray, config: ImageAugmentationConfig, stream: 
 
 
 def _recolour(planes: np.ndarray, hue: float, brightness: float, contrast: float) -> np.ndarray:
-    """(C, H, W) float32, neither rounded nor cut off; brightness in grey levels."""
+    """(C, H, W) float32 of whole numbers to the same; brightness in grey levels."""
     if len(planes) == 3:
-        planes = shift_hue(planes, float(hue))
-    # Summed in float64, so that the order of the sum, which NumPy may change, shows nowhere.
-    mean = planes.mean(axis=(1, 2), dtype=np.float64, keepdims=True)
-    offset = (mean * (1 - contrast) + brightness).astype(np.float32)
-    return planes * np.float32(contrast) + offset
+        planes = _as_levels(shift_hue(planes, float(hue)))
+    planes = _as_levels(planes + np.float32(brightness))
+    mean = planes.mean(axis=(1, 2), dtype=np.float64, keepdims=True)  # of whole numbers: exact in any order
+    offset = (mean * (1 - contrast)).astype(np.float32)
+    return _as_levels(planes * np.float32(contrast) + offset)
+
+
+def _as_levels(planes: np.ndarray) -> np.ndarray:
+    """Whole numbers from 0 to 255, still float32."""
+    return np.floor(np.clip(planes * np.float32(_SCALE_BACK), 0, _FULL_SCALE))
 
 
 def _flip_and_crop(planes: np.ndarray, flip: bool, crop: np.ndarray) -> np.ndarray:

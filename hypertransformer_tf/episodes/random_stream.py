@@ -5,11 +5,12 @@ between draws: a stream is named by what it is for, for example (seed, 'train', 
 """
 
 import hashlib
-import math
 import operator
 from typing import Union
 
 import numpy as np
+
+from hypertransformer_tf import philox
 
 PathPart = Union[int, str]
 
@@ -48,8 +49,7 @@ class RandomStream:
         """Float64 numbers of the given shape, uniform in [0, 1), multiples of 2**-53."""
         if self._words is None:
             self._words = np.random.Philox(_Key(self._path.digest()))
-        words = self._words.random_raw(math.prod(shape))
-        return ((words >> np.uint64(11)) * 2.0**-53).reshape(shape)
+        return philox.uniforms(self._words, shape)
 
     def uniform_between(self, low: float, high: float, shape: tuple[int, ...] = ()) -> np.ndarray:
         """Float64 numbers of the given shape, uniform in [low, high)."""

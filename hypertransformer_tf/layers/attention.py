@@ -43,6 +43,8 @@ class MultiHeadAttention(keras.layers.Layer):
         self.output_projection = keras.layers.Dense(output_size, name="output")
 
     def build(self, query_shape, key_shape=None):
+        if self.built:
+            return
         key_shape = query_shape if key_shape is None else key_shape
         self.query.build(query_shape)
         self.key.build(key_shape)

@@ -41,6 +41,8 @@ class LocalFeatures(keras.layers.Layer):
         self.convolutions: List[Tuple[tf.Variable, tf.Variable, int]] = []
 
     def build(self, input_shape):
+        if self.built:
+            return
         side, channels = int(input_shape[1]), int(input_shape[-1])
         kernel_size, usual_stride = min(self.kernel_size, side), 1 if side < self.kernel_size else 2
         for index in range(1, self.layers + 1):
@@ -107,6 +109,8 @@ class LogitsFeatures(keras.layers.Layer):
         self._flat_size = 0
 
     def build(self, input_shape):
+        if self.built:
+            return
         if self.convolution is not None:
             self.convolution.build(input_shape)
         if self.source != "convolution":
@@ -164,6 +168,8 @@ class SharedFeatures(keras.layers.Layer):
         self.norms: List[Tuple[tf.Variable, tf.Variable]] = []
 
     def build(self, input_shape):
+        if self.built:
+            return
         self._check_size(int(input_shape[-3]))
         channels = int(input_shape[-1])
         for index in range(1, self.layers + 1):

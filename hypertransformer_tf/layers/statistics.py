@@ -23,6 +23,8 @@ class SupportStatistics(keras.layers.Layer):
         self.blend = blend
 
     def build(self, input_shape=None):
+        if self.built:
+            return
         if self.blend:
             self.log_weight = self.add_weight(name="log_weight", shape=(), initializer="zeros")
         self.built = True

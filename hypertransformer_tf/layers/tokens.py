@@ -23,6 +23,8 @@ class SampleTokens(keras.layers.Layer):
         self.n_way, self.embedding_dim = n_way, embedding_dim
 
     def build(self, input_shape=None):
+        if self.built:
+            return
         self.label_embeddings = self.add_weight(
             name="label_embeddings",
             shape=(self.n_way + 1, self.embedding_dim),
@@ -59,6 +61,8 @@ class WeightTokens(keras.layers.Layer):
         self.tokens, self.embedding_dim = tokens, embedding_dim
 
     def build(self, input_shape=None):
+        if self.built:
+            return
         self.weight_embeddings = self.add_weight(
             name="weight_embeddings",
             shape=(self.tokens, self.embedding_dim),

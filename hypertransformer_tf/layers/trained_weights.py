@@ -25,6 +25,8 @@ class TrainedConvolution(keras.layers.Layer):
         self.kernel = self.bias = self.gamma = self.beta = None
 
     def build(self, input_shape=None):
+        if self.built:
+            return
         channels = (self.kernel_shape[-1],)
         if self.has_kernel:
             self.kernel = self.add_weight(name="kernel", shape=self.kernel_shape, initializer="glorot_uniform")
@@ -66,6 +68,8 @@ class TrainedLogits(keras.layers.Layer):
         self.input_size, self.n_way = input_size, n_way
 
     def build(self, input_shape=None):
+        if self.built:
+            return
         shape = (self.input_size, self.n_way)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer="glorot_uniform")
         self.bias = self.add_weight(name="bias", shape=(self.n_way,), initializer="zeros")

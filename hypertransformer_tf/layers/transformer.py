@@ -78,6 +78,8 @@ class FeedForward(keras.layers.Layer):
         self.outer = keras.layers.Dense(token_size, name="outer")
 
     def build(self, input_shape):
+        if self.built:
+            return
         self.inner.build(input_shape)
         self.outer.build((None, None, self.inner_size))
         self.built = True
@@ -158,6 +160,8 @@ class EncoderLayer(_Block):
         return self.self_attention_norm
 
     def build(self, input_shape):
+        if self.built:
+            return
         self.self_attention.build(input_shape)
         self.self_attention_norm.build(input_shape)
         self._build_feed_forward(input_shape)
@@ -194,6 +198,8 @@ class DecoderLayer(_Block):
         return self.cross_attention_norm
 
     def build(self, token_shape, encoded_shape=None):
+        if self.built:
+            return
         self.self_attention.build(token_shape)
         self.self_attention_norm.build(token_shape)
         self.cross_attention.build(token_shape, token_shape if encoded_shape is None else encoded_shape)

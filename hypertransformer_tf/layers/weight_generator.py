@@ -60,6 +60,8 @@ class WeightGenerator(keras.layers.Layer):
         self.decoder: List[DecoderLayer] = []
 
     def build(self, activation_shape):
+        if self.built:
+            return
         features = self.shared_size
         if self.local_features is not None:
             self.local_features.build((None,) + tuple(activation_shape[2:]))
@@ -191,7 +193,7 @@ class WeightGenerator(keras.layers.Layer):
     def from_config(cls, config):
         config = dict(config)
         if config["local_features"] is not None:
-            # Not Keras' serialize: what that gives back is built already, and `build` would build it twice.
+            # Not Keras' serialize, which knows registered classes only.
             name, settings = config["local_features"]
             known = {"LocalFeatures": LocalFeatures, "LogitsFeatures": LogitsFeatures}
             config["local_features"] = known[name].from_config(settings)

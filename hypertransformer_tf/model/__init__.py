@@ -1,1 +1,1 @@
-"""The HyperTransformer itself: its settings, generate and classify, and its losses."""
+"""The HyperTransformer itself: its settings, and generate and classify."""

@@ -207,6 +207,8 @@ class HyperTransformer(keras.Model):
 
     def build(self, input_shape=None):
         """Creates all variables; the constructor does this, so that a model is complete once made."""
+        if self.built:
+            return
         if self.shared_features is not None:
             self.shared_features.build((None, None) + self.image_shape)
         for spec, generator in zip(self.architecture.convolutions + (self.architecture.logits,), self.generators):

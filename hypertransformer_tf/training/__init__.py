@@ -1,1 +1,1 @@
-"""Training a HyperTransformer: the recipe, the step, the loop, and what a run leaves on disk."""
+"""Training a HyperTransformer: the losses, the recipe, the step and the loop."""

@@ -46,7 +46,7 @@ def task_batch_losses(
     """
     dropout = None if seed is None else Dropout(seed)
     if config.only_shared_head:
-        return _shared_head_alone(model, batch, dropout)
+        return _shared_head_alone(model, batch, config, dropout)
     mask = None if seed is None else removal_mask(batch.support_labels, config, seed)
     weights = model.generate(batch.support_images, batch.support_labels, mask, dropout, n_way)
     logits, head_logits = model.classify_with_heads(batch.query_images, weights, dropout)
@@ -97,18 +97,25 @@ def _accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 def _additions(model, batch: Episode, weights: GeneratedWeights, config: LossConfig) -> List[tf.Tensor]:
     additions: Dict[str, tf.Tensor] = {}
     if config.l2 > 0:
-        additions["l2"] = config.l2 * _squared_kernels(weights)
+        additions["l2"] = config.l2 * _squared_kernels(model, weights)
     if config.variation > 0:
         additions["variation"] = config.variation * _variation(model, weights)
     if config.shared_head > 0:
-        additions["shared_head"] = config.shared_head * _shared_head(model, batch, weights.shared_features).total
+        shared_head = _shared_head(model, batch, weights.shared_features, config)
+        additions["shared_head"] = config.shared_head * shared_head.total
     return list(additions.values())
 
 
-def _squared_kernels(weights: GeneratedWeights) -> tf.Tensor:
-    """Sum of the squared kernel entries of a CNN, mean over episodes."""
+def _squared_kernels(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
+    """Sum of the squared kernel entries of a CNN, mean over episodes.
+
+    With `cnn.separate_query_variables`, the trained kernels of the support pass, which are others, count too.
+    """
     kernels = [layer.kernel for layer in weights.convolutions] + [weights.logits.kernel]
     kernels += [head.kernel for head in weights.heads]
+    if model.config.cnn.separate_query_variables:
+        trained = [layer.kernel for layer in model.support_weights if layer.kernel is not None]
+        kernels += [tf.convert_to_tensor(kernel)[tf.newaxis] for kernel in trained]
     return tf.add_n([tf.reduce_sum(tf.square(kernel)) / tf.cast(tf.shape(kernel)[0], tf.float32) for kernel in kernels])
 
 
@@ -129,12 +136,13 @@ def _variation(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
     return tf.add_n(ratios) if ratios else tf.constant(0.0)
 
 
-def _shared_head(model: HyperTransformer, batch: Episode, shared_features: tf.Tensor) -> Losses:
+def _shared_head(model: HyperTransformer, batch: Episode, shared_features: tf.Tensor, config: LossConfig) -> Losses:
     logits = model.shared_head(shared_features)  # (T, S, classes)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.support_classes, logits)
-    loss = tf.reduce_mean(losses)
+    loss = _cross_entropy(batch.support_classes, logits, config)
     return Losses(loss, loss, _accuracy(batch.support_classes, logits))
 
 
-def _shared_head_alone(model: HyperTransformer, batch: Episode, dropout: Optional[Dropout]) -> Losses:
-    return _shared_head(model, batch, model.share(batch.support_images, dropout))
+def _shared_head_alone(
+    model: HyperTransformer, batch: Episode, config: LossConfig, dropout: Optional[Dropout]
+) -> Losses:
+    return _shared_head(model, batch, model.share(batch.support_images, dropout), config)

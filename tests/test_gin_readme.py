@@ -1,0 +1,18 @@
+"""gin/README.md names every configurable and links it to the module that holds it."""
+
+import dataclasses
+import pathlib
+import re
+
+from hypertransformer_tf.experiment import Experiment
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROW = re.compile(r"^\| `(\w+)` \|.*\]\(\.\./(\S+\.py)\) \|$", re.MULTILINE)
+
+
+def test_every_configurable_is_listed_with_the_module_that_holds_it():
+    text = (ROOT / "gin" / "README.md").read_text(encoding="utf-8")
+    section = text[text.index("## What can be configured") :]
+    listed = dict(ROW.findall(section))
+    holders = {field.name: field.type.__module__.replace(".", "/") + ".py" for field in dataclasses.fields(Experiment)}
+    assert listed == holders
