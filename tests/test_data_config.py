@@ -11,7 +11,9 @@ from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.errors import UserError
 
 
-@pytest.mark.parametrize("source", ["glyphs", "omniglot", "tfds:cifar100", "folder:a/b", "arrays:c.npz"])
+@pytest.mark.parametrize(
+    "source", ["glyphs", "omniglot", "tfds:cifar100", "folder:a/b", "arrays:c.npz", "fc100", "mini_imagenet:a"]
+)
 def test_every_listed_source_is_accepted(source):
     assert DataConfig(source=source).source == source
 

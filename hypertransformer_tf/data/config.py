@@ -7,11 +7,22 @@ import pathlib
 from typing import Optional
 
 import gin
+from hypertransformer_tf.config_checks import is_whole_number
 from hypertransformer_tf.errors import UserError
 
-SOURCES = ("glyphs", "omniglot", "tfds:NAME", "folder:PATH", "arrays:PATH")
-_WITHOUT_ARGUMENT = ("glyphs", "omniglot")
-_WITH_ARGUMENT = ("tfds", "folder", "arrays")
+SOURCES = (
+    "glyphs",
+    "omniglot",
+    "tfds:NAME",
+    "folder:PATH",
+    "arrays:PATH",
+    "cifar_fs",
+    "fc100",
+    "mini_imagenet:PATH",
+    "tiered_imagenet:PATH",
+)
+_WITHOUT_ARGUMENT = ("glyphs", "omniglot", "cifar_fs", "fc100")
+_WITH_ARGUMENT = ("tfds", "folder", "arrays", "mini_imagenet", "tiered_imagenet")
 _LARGEST_IMAGE = 2048
 
 
@@ -22,13 +33,16 @@ class DataConfig:
 
     Attributes:
       source: 'glyphs' (drawn by the library, nothing to download), 'omniglot', 'tfds:NAME' (any TFDS
-        classification set), 'folder:PATH' (one sub-folder of pictures per class) or 'arrays:PATH'
-        (.npy, .npz or a folder of .npy files).
-      data_dir: where prepared TFDS data lies; unset means $TFDS_DATA_DIR, then ~/tensorflow_datasets.
+        classification set), 'folder:PATH' (one sub-folder of pictures per class), 'arrays:PATH'
+        (.npy, .npz or a folder of .npy files), 'cifar_fs', 'fc100' (both of TFDS cifar100), or
+        'mini_imagenet:PATH' and 'tiered_imagenet:PATH' (folders with their files as distributed).
+      data_dir: where prepared TFDS data lies, and the PATH of the last two if it is not found from the
+        current directory; unset means $TFDS_DATA_DIR, then ~/tensorflow_datasets.
       image_size: height and width in pixels to which every image is brought.
       channels: 1 for grey, 3 for colour.
       split_fractions: shares of the classes for meta-train, -validation and -test, for sources that
-        do not bring a split of their own (Omniglot and a folder with train/validation/test do).
+        do not bring a split of their own (sets with a published split and a folder with
+        train/validation/test do).
       split_seed: which random split of the classes.
 
     Raises:
@@ -46,13 +60,13 @@ class DataConfig:
         parse_source(self.source)
         if self.data_dir is not None and not isinstance(self.data_dir, (str, os.PathLike)):
             raise UserError(f"data.data_dir = {self.data_dir!r} is not a path; give a string or leave it unset.")
-        if not _is_int(self.image_size) or not 1 <= self.image_size <= _LARGEST_IMAGE:
+        if not is_whole_number(self.image_size) or not 1 <= self.image_size <= _LARGEST_IMAGE:
             raise UserError(
                 f"data.image_size = {self.image_size!r} must be a whole number of pixels from 1 to {_LARGEST_IMAGE}."
             )
-        if not _is_int(self.channels) or self.channels not in (1, 3):
+        if not is_whole_number(self.channels) or self.channels not in (1, 3):
             raise UserError(f"data.channels = {self.channels!r} must be 1 (grey) or 3 (colour).")
-        if not _is_int(self.split_seed) or self.split_seed < 0:
+        if not is_whole_number(self.split_seed) or self.split_seed < 0:
             raise UserError(f"data.split_seed = {self.split_seed!r} must be a whole number of at least 0.")
         object.__setattr__(self, "split_fractions", _checked_fractions(self.split_fractions))
 
@@ -60,6 +74,12 @@ class DataConfig:
         """The folder in which TFDS data is looked for."""
         chosen = self.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         return pathlib.Path(chosen).expanduser()
+
+    def located(self, path: str) -> pathlib.Path:
+        """A path of `source`: from the current directory, or else from the folder of the data."""
+        given = pathlib.Path(path).expanduser()
+        elsewhere = self.tfds_directory() / given
+        return elsewhere if not given.exists() and elsewhere.exists() else given
 
 
 def parse_source(source: str) -> tuple[str, str]:
@@ -89,7 +109,3 @@ def _checked_fractions(fractions: object) -> tuple[float, float, float]:
         raise problem
     train, validation, test = (float(f) for f in fractions)
     return train, validation, test
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

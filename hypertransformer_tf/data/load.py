@@ -2,7 +2,16 @@
 
 import dataclasses
 
-from hypertransformer_tf.data import arrays, folder, glyphs, omniglot, tfds_source
+from hypertransformer_tf.data import (
+    arrays,
+    cifar_splits,
+    folder,
+    glyphs,
+    mini_imagenet,
+    omniglot,
+    tfds_source,
+    tiered_imagenet,
+)
 from hypertransformer_tf.data.class_split import split_classes
 from hypertransformer_tf.data.config import DataConfig, parse_source
 from hypertransformer_tf.data.images_by_class import ImagesByClass
@@ -13,6 +22,10 @@ _READERS = {
     "tfds": tfds_source.load_tfds,
     "folder": folder.load_folder,
     "arrays": arrays.load_arrays,
+    "cifar_fs": cifar_splits.load_cifar_fs,
+    "fc100": cifar_splits.load_fc100,
+    "mini_imagenet": mini_imagenet.load_mini_imagenet,
+    "tiered_imagenet": tiered_imagenet.load_tiered_imagenet,
 }
 
 

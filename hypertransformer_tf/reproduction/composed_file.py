@@ -1,0 +1,42 @@
+"""The gin file that a row is trained from: the row's own, and on a budget our recipe and its length behind it."""
+
+import pathlib
+from typing import Optional
+
+from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.reproduction.budget import Budget
+
+_WARMUP, _LONGEST_WARMUP = 0.3, 1_000  # of the steps; steps
+_VALIDATIONS, _CHECKPOINTS = 8, 20  # in a run on a budget
+
+
+def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
+    """The text of the file.
+
+    Args:
+      file: the row's, by its name within gin/.
+      steps: of a run on a budget; None trains by the row's own recipe.
+      row: what the row's file says: our recipe leaves out what its model has no place for.
+    """
+    lines = [f"# Written by bin/reproduce for the row {pathlib.PurePosixPath(file).stem}.", f"include '{file}'"]
+    if steps is not None:
+        warmup = min(_LONGEST_WARMUP, int(_WARMUP * steps))
+        lines += [
+            "include 'recipe/budget.gin'",
+            "",
+            f"optimizer.warmup_steps = {warmup}",
+            f"optimizer.decay_steps = {max(1, steps - warmup)}",
+            f"training.steps = {steps}",
+            f"training.validate_every = {max(1, steps // _VALIDATIONS)}",
+            f"training.checkpoint_every = {max(1, steps // _CHECKPOINTS)}",
+        ]
+        if row.transformer.variant != "encoder":
+            lines.append("transformer.match_labels = False")
+        if row.features.shared_layers == 0:
+            lines.append("loss.shared_head = 0.0")
+    return "\n".join(lines) + "\n"
+
+
+def steps_of(budget: Budget, episodes_per_second: float, task_batch: int) -> int:
+    """Steps that fit into a budget of minutes."""
+    return max(1, int(60 * (budget.minutes or 0) * episodes_per_second / task_batch))

@@ -1,0 +1,162 @@
+"""Training and measuring the models of one row; what is finished is kept, what was cut off goes on."""
+
+import dataclasses
+import datetime
+import json
+import pathlib
+from typing import Any, Callable, Optional
+
+from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.reproduction import child_commands
+from hypertransformer_tf.reproduction.budget import Budget
+from hypertransformer_tf.reproduction.composed_file import composed_text, steps_of
+from hypertransformer_tf.reproduction.results import (
+    DONE,
+    FAILED,
+    SKIPPED,
+    RowResult,
+    SeedResult,
+    read_result,
+    result_file,
+    write_result,
+)
+from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds, work_of
+from hypertransformer_tf.runs.atomic_file import write_atomically
+from hypertransformer_tf.runs.metrics_file import read_metrics
+from hypertransformer_tf.training.train import load_experiment
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where things lie.
+
+    Attributes:
+      results: JSON files, tables and figures, to be kept.
+      runs: run directories and what is known of this machine.
+      data_dir: as for `train`.
+    """
+
+    results: pathlib.Path
+    runs: pathlib.Path
+    data_dir: Optional[str] = None
+
+    def row(self, budget: Budget, name: str) -> pathlib.Path:
+        """The folder of a row's runs."""
+        return self.runs / budget.name / name
+
+
+def run_row(
+    plan: RowPlan,
+    experiment: Experiment,
+    budget: Budget,
+    places: Places,
+    speeds: Speeds,
+    say: Callable[[str], None],
+) -> RowResult:
+    """Trains the missing models of a row, one after the other, and writes the row's JSON after each.
+
+    Args:
+      plan: which models.
+      experiment: what the row's file says.
+      budget: how long; minutes become steps once, and the same steps for all seeds and after a restart.
+      places: where to.
+      speeds: gets what was measured.
+      say: is told of progress, a sentence at a time.
+
+    Returns:
+      The row's result; a failure is in it.
+
+    Raises:
+      SaveError: the result cannot be written.
+      KeyboardInterrupt: Ctrl-C.
+    """
+    path = result_file(places.results, budget.name, plan.name)
+    known = read_result(path)
+    seeds = known.seeds if known else ()
+    state, reason = DONE, ""
+    try:
+        gin_file = _gin_file(plan, experiment, budget, places, speeds, say)
+        for seed in plan.seeds:
+            seeds += (_run_seed(plan, seed, gin_file, budget, places, say),)
+            write_result(path, RowResult(plan.name, budget.name, DONE, "", seeds))
+    except child_commands.CommandError as error:
+        state, reason = (SKIPPED if error.refused else FAILED), str(error)
+    result = RowResult(plan.name, budget.name, state, reason, seeds)
+    write_result(path, result)
+    return result
+
+
+def _gin_file(
+    plan: RowPlan, experiment: Experiment, budget: Budget, places: Places, speeds: Speeds, say: Callable[[str], None]
+) -> pathlib.Path:
+    """The row's composed file; once it is there it is not changed, so that runs can be continued."""
+    folder = places.row(budget, plan.name)
+    path = folder / f"{plan.name}.gin"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = budget.steps
+    if budget.minutes is not None:
+        speed = measured_row_speed(plan, experiment, budget, places)
+        speeds.add(plan.name, budget.is_full, speed, work_of(experiment))
+        steps = steps_of(budget, speed, load_experiment("recipe/budget.gin").training.task_batch)
+        say(f"{plan.name}: {speed:.1f} episodes/s here, so {budget.minutes:g} minutes are {steps} steps")
+    write_atomically(path, composed_text(plan.file, steps, experiment).encode())
+    return path
+
+
+def measured_row_speed(plan: RowPlan, experiment: Experiment, budget: Budget, places: Places) -> float:
+    """Episodes per second of a row here, with the recipe that the budget chooses. Raises CommandError."""
+    folder = places.row(budget, plan.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = folder / "speed.gin"
+    steps = None if budget.is_full else 1000  # as many as the schedule needs to be one
+    trial.write_text(composed_text(plan.file, steps, experiment), encoding="utf-8")
+    return child_commands.measured_speed(trial.resolve(), places.data_dir)
+
+
+def _run_seed(
+    plan: RowPlan, seed: int, gin_file: pathlib.Path, budget: Budget, places: Places, say: Callable[[str], None]
+) -> SeedResult:
+    run_dir = places.row(budget, plan.name) / f"seed_{seed}"
+    flags = [f"--gin_file={gin_file.resolve()}", f"--run_dir={run_dir}", f"--seed={seed}"]
+    say(f"{plan.name}, seed {seed}: training")
+    log = places.row(budget, plan.name) / "log.txt"
+    child_commands.run_command("train", [*flags, *child_commands.data_flag(places.data_dir)], log)
+    training_accuracy = None
+    if plan.with_training_accuracy:
+        training_accuracy = child_commands.measured_accuracy(run_dir, "train", places.data_dir)
+    command = f"bin/reproduce --row={plan.name} --budget={budget.name} --seeds={seed + 1}"
+    return _result_of_run(run_dir, seed, training_accuracy, command)
+
+
+def _result_of_run(run_dir: pathlib.Path, seed: int, train_accuracy: Optional[float], command: str) -> SeedResult:
+    """What a finished run's directory says. Raises CommandError if it was not measured."""
+    measured = [line for line in read_metrics(run_dir / "metrics.jsonl") if "test/accuracy" in line]
+    if not measured:
+        raise child_commands.CommandError(f"{run_dir} has no test accuracy: there are no test classes.", False)
+    last = measured[-1]
+    configuration = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
+    starts = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["starts"]
+    machine = starts[-1]["machine"]
+    return SeedResult(
+        seed=seed,
+        steps=last["step"],
+        episodes=last["step"] * configuration["training"]["task_batch"],
+        accuracy=last["test/accuracy"],
+        interval_95=last["test/interval_95"],
+        train_accuracy=train_accuracy,
+        seconds=_seconds(starts),
+        machine=f"{machine['processor']}, {machine['cores']} cores",
+        command=command,
+        date=starts[-1]["ended"][:10],
+        versions={**starts[-1]["versions"], "git_revision": starts[-1]["git_revision"]},
+    )
+
+
+def _seconds(starts: list[dict[str, Any]]) -> Optional[float]:
+    """Time of all starts of a run; None where one was killed, which then did not note its end."""
+    if any("ended" not in start for start in starts):
+        return None
+    times = [[datetime.datetime.fromisoformat(start[name]) for name in ("started", "ended")] for start in starts]
+    return sum((ended - started).total_seconds() for started, ended in times)

@@ -1,0 +1,43 @@
+"""Claims about the files that rows are trained from."""
+
+import pytest
+from small_runs import own_configuration
+
+from hypertransformer_tf.reproduction.budget import Budget
+from hypertransformer_tf.reproduction.composed_file import composed_text, steps_of
+from hypertransformer_tf.training.train import load_experiment
+
+
+def load(tmp_path, row, steps):
+    with own_configuration():
+        of_row = load_experiment(f"paper/{row}.gin")
+        (tmp_path / "row.gin").write_text(composed_text(f"paper/{row}.gin", steps, of_row))
+        return load_experiment(str(tmp_path / "row.gin")), load_experiment(f"paper/{row}.gin")
+
+
+@pytest.mark.parametrize(
+    "row", ["omniglot_1shot_8ch_separate_generator", "mini_imagenet_1shot_all_layers_16ch", "parameters_4ch_shared_0"]
+)
+def test_on_a_budget_the_model_and_the_episodes_are_the_rows(tmp_path, row):
+    ours, authors = load(tmp_path, row, 200)
+    assert (ours.cnn, ours.generator, ours.episodes, ours.data) == (
+        authors.cnn,
+        authors.generator,
+        authors.episodes,
+        authors.data,
+    )
+    assert ours.transformer.variant == authors.transformer.variant
+    assert ours.optimizer.name == "adam" and ours.training.steps == 200
+    assert (ours.optimizer.warmup_steps, ours.optimizer.decay_steps) == (60, 140)
+    assert (ours.loss.shared_head > 0) == (authors.features.shared_layers > 0)
+    assert ours.training.validate_every == 25 and ours.training.checkpoint_every == 10
+
+
+def test_in_full_everything_is_the_rows(tmp_path):
+    ours, authors = load(tmp_path, "omniglot_1shot_all_layers_8ch", None)
+    assert ours == authors
+
+
+def test_minutes_become_steps():
+    assert steps_of(Budget(minutes=2), episodes_per_second=80.0, task_batch=8) == 1200
+    assert steps_of(Budget(minutes=0.001), episodes_per_second=1.0, task_batch=8) == 1

@@ -1,0 +1,218 @@
+"""The files of the paper's rows: each is in the index, loads, builds its model and can take a step."""
+
+import collections
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_runs import ROOT, noise, own_configuration
+
+from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.reproduction.index import number_of, read_index
+from hypertransformer_tf.reproduction.readme_tables import readme_text
+from hypertransformer_tf.training.build import build_training
+from hypertransformer_tf.training.step import as_floats
+from hypertransformer_tf.training.train import load_experiment
+
+GIN = ROOT / "gin"
+INDEX = read_index()
+FILES = sorted({row.file for row in INDEX})
+
+
+def load(file: str, *bindings: str) -> Experiment:
+    with own_configuration():
+        return load_experiment(str(GIN / file), bindings)
+
+
+@pytest.fixture(scope="module")
+def experiments() -> dict[str, Experiment]:
+    return {file: load(file) for file in FILES}
+
+
+def test_every_row_has_a_file_and_every_file_a_row():
+    assert FILES == sorted(f"paper/{path.name}" for path in (GIN / "paper").iterdir())
+
+
+def test_a_row_is_in_its_place_once():
+    places = collections.Counter((row.table, row.panel, row.series, row.x) for row in INDEX)
+    assert max(places.values()) == 1
+    for row in INDEX:
+        assert row.table and row.figure and row.panel and row.series and row.x
+
+
+def test_numbers_are_numbers_and_those_of_the_paper_say_where_they_are_from():
+    for row in INDEX:
+        for value in (row.paper, row.paper_train, row.ours, row.interval):
+            assert not value or 0 <= number_of(value) <= 100, row
+        assert not row.paper or row.note.startswith("paper, at second hand"), row
+
+
+def test_the_papers_numbers_are_those_that_were_handed_down(shared):
+    text = (shared / "paper.md").read_text()
+    for row in INDEX:
+        assert not row.paper or row.paper in text, row
+    known = {(row.panel, row.x): row.paper for row in INDEX if row.table == "table_1" and row.series == "all layers"}
+    lines = [line for line in text.splitlines() if "-way" in line and line.count("|") == 7]
+    assert len(lines) == 6
+    for line in lines:
+        task, *numbers = (cell.strip().rstrip("*") for cell in line.strip("|").split("|"))
+        for channels, number in zip(("8", "16", "32", "48", "64"), numbers):
+            expected = "" if number == "-" else number
+            if (task, channels) == ("miniImageNet 5-way 5-shot", "64"):
+                expected = "68.5"  # given in the text below the table
+            assert known[task, channels] == expected
+
+
+def test_the_readme_shows_what_the_index_says():
+    text = (GIN / "README.md").read_text(encoding="utf-8")
+    assert readme_text(text, INDEX) == text, "bin/gin_index brings the tables up to date"
+
+
+@pytest.mark.parametrize("row", INDEX, ids=lambda row: f"{row.table}:{row.panel}:{row.series}:{row.x}")
+def test_a_file_holds_what_its_row_says(row, experiments):
+    experiment = experiments[row.file]
+    if row.table in ("table_1", "table_4", "colour"):
+        assert experiment.cnn.channels == int(row.x)
+        assert experiment.cnn.trained_layers == (4 if row.series == "logits only" else 0)
+    if row.table in ("table_1", "table_4", "colour", "semi_supervised"):
+        sources = {"Omniglot": "omniglot", "CIFAR-FS": "cifar_fs", "FC100": "fc100"}
+        sources.update({"miniImageNet": "mini_imagenet", "tieredImageNet": "tiered_imagenet"})
+        name, way, shot = row.panel.split()
+        assert experiment.data.source.split(":")[0] == sources[name]
+        assert (f"{experiment.episodes.n_way}-way", f"{experiment.episodes.k_shot}-shot") == (way, shot)
+    if row.table == "semi_supervised":
+        assert experiment.episodes.unlabelled_per_class == int(row.x)
+        assert experiment.transformer.layers == int(row.series[0])
+    if row.table.startswith("parameters"):
+        assert f"parameters_{experiment.cnn.channels}ch" == row.table
+        found = {
+            "transformer layers": experiment.transformer.layers,
+            "attention heads": experiment.transformer.heads,
+            "local feature size": experiment.features.local_dim,
+            "embedding size": experiment.transformer.embedding_dim,
+            "shared feature size": experiment.features.shared_dim if experiment.features.shared_layers else 0,
+            "query, key and value fraction": experiment.transformer.value_size,
+        }
+        assert found[row.panel] == float(row.x)
+    if row.table == "mixtures":
+        number = {"none": 0, "all 4": 4}.get(row.x)
+        number = int(row.x[-1]) * (-1 if row.x.startswith("last") else 1) if number is None else number
+        assert experiment.cnn.trained_layers == number
+    if row.table == "allocation":
+        assert experiment.generator.allocation == row.x
+
+
+# spec: "The authors' settings (their published command lines)", one column each.
+OMNIGLOT = {
+    "data": {"source": "omniglot", "image_size": 28, "channels": 1},
+    "augmentation": {"rotate_by_90": True, "per_class": True},
+    "image_augmentation": {"enabled": False},
+    "cnn": {"activation": "relu", "channels": 8},
+    "features": {"local_dim": 8, "shared_dim": 32},
+    "transformer": {
+        "heads": 2,
+        "query_key_size": 1.0,
+        "value_size": 1.0,
+        "inner_size": 1.0,
+        "activation": "relu",
+    },
+    "optimizer": {"learning_rate": 0.02},
+}
+IMAGES = {
+    "data": {"image_size": 84, "channels": 3},
+    "augmentation": {"rotate_by_90": False},
+    "image_augmentation": {"enabled": True, "individually": False},
+    "cnn": {"activation": "leaky_relu"},
+    "features": {"shared_dim": 16},
+    "transformer": {
+        "heads": 8,
+        "query_key_size": 0.5,
+        "value_size": 0.5,
+        "inner_size": 0.5,
+        "activation": "leaky_relu",
+    },
+    "optimizer": {"learning_rate": 0.01},
+}
+COMMON = {
+    "cnn": {"architecture": "maxpool-4-layer", "kernel_size": 3, "stride": 1, "trained_layers": 0, "dropout": 0.0},
+    "features": {"shared_layers": 4, "shared_padding": "same", "shared_batch_norm": False, "local_layers": 2},
+    "transformer": {"embedding_dim": 32, "layers": 3, "variant": "encoder", "match_labels": False, "output_scale": 1.0},
+    "generator": {"allocation": "output", "bias": False, "batch_norm": False, "add_trained_weights": False},
+    "loss": {"label_smoothing": 0.0, "l2": 0.0, "shared_head": 0.0},
+    "optimizer": {
+        "name": "sgd",
+        "schedule": "exponential",
+        "decay_rate": 0.95,
+        "decay_steps": 100_000,
+        "clip_norm": 0.0,
+        "warmup_steps": 0,
+    },
+    "training": {"steps": 4_000_000, "task_batch": 1},
+    "evaluation": {"episodes": 1024, "query_batches": 16},
+}
+AUTHORS = [
+    ("omniglot_1shot_all_layers_8ch", OMNIGLOT, {}, (20, 20, 60)),
+    ("omniglot_5shot_all_layers_8ch", OMNIGLOT, {}, (20, 100, 100)),
+    (
+        "mini_imagenet_1shot_all_layers_16ch",
+        IMAGES,
+        {"data": {"source": "mini_imagenet:mini_imagenet"}, "cnn": {"channels": 16}, "features": {"local_dim": 16}},
+        (5, 5, 100),
+    ),
+    (
+        "tiered_imagenet_1shot_all_layers_8ch",
+        IMAGES,
+        {"data": {"source": "tiered_imagenet:tiered_imagenet"}, "cnn": {"channels": 8}, "features": {"local_dim": 8}},
+        (5, 5, 100),
+    ),
+]
+
+
+@pytest.mark.parametrize("name, of_data, own, sizes", AUTHORS, ids=[name for name, *_ in AUTHORS])
+def test_the_authors_published_settings_are_theirs_setting_by_setting(name, of_data, own, sizes, experiments):
+    experiment = experiments[f"paper/{name}.gin"]
+    for settings in (COMMON, of_data, own):
+        for part, expected in settings.items():
+            given = dataclasses.asdict(getattr(experiment, part))
+            assert {key: given[key] for key in expected} == expected, part
+    episodes = experiment.episodes
+    n_way = episodes.n_way
+    assert (n_way, n_way * episodes.support_per_class, n_way * episodes.queries_per_class) == sizes
+    assert episodes.unlabelled_per_class == 0
+
+
+def test_every_file_builds_its_model(experiments):
+    built = set()
+    for file, experiment in experiments.items():
+        shape = (experiment.data.image_size,) * 2 + (experiment.data.channels,)
+        head = 3 if experiment.loss.shared_head else 0
+        if (shape, experiment.episodes.n_way, experiment.model, head) in built:
+            continue  # files that differ in data or shots have the same model
+        built.add((shape, experiment.episodes.n_way, experiment.model, head))
+        model = HyperTransformer(shape, experiment.episodes.n_way, experiment.model, head)
+        assert model.trainable_variables, file
+        tf.keras.backend.clear_session()
+    assert len(built) > 50
+
+
+@pytest.fixture
+def eagerly():
+    """Every operation at once: nothing is built for a step that is taken only once."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_takes_a_step_on_made_up_images(file, eagerly):
+    experiment = load(file, "training.compile = False", "episodes.queries_per_class = 1")
+    episodes, side = experiment.episodes, experiment.data.image_size
+    images = noise(episodes.n_way, episodes.samples_per_class, (side, side, experiment.data.channels))
+    parts = build_training(experiment, images, "one_device")
+    before = np.array(parts.update.vector)
+    losses = as_floats(parts.step(experiment.training_sampler(images).task_batch(0, 1), 0))
+    assert all(np.isfinite(loss) for loss in losses.values()) and losses["total"] > 0
+    assert np.isfinite(parts.update.vector).all() and (np.array(parts.update.vector) != before).any()

@@ -1,0 +1,215 @@
+"""Claims about running rows: what is missing is run, what fails stops nothing, what is made is made again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_runs import ROOT, own_configuration
+
+from hypertransformer_tf.commands import reproduce as command
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.reproduction import child_commands
+from hypertransformer_tf.reproduction.budget import Budget
+from hypertransformer_tf.reproduction.reproduce import listing, reproduce
+from hypertransformer_tf.reproduction.results import read_results
+
+FIRST, SECOND = "omniglot_5shot_logits_only_4ch", "omniglot_1shot_logits_only_4ch"
+
+
+class Commands:
+    """Stands in for the commands: notes what is asked, and leaves behind what training would."""
+
+    def __init__(self):
+        self.asked = []
+        self.fails = {}
+
+    def __call__(self, name, flags, log=None):
+        values = dict(flag.removeprefix("--").split("=", 1) for flag in flags if "=" in flag)
+        self.asked.append((name, values))
+        if name == "benchmark":
+            return json.dumps({"episodes_per_second": 40.0})
+        if name == "evaluate":
+            return json.dumps({"accuracy": 0.9})
+        row = values["run_dir"].split(os.sep)[-2]
+        if row in self.fails:
+            raise self.fails[row]
+        self._leave_a_run(values)
+        return ""
+
+    def _leave_a_run(self, values):
+        folder = values["run_dir"]
+        os.makedirs(folder, exist_ok=True)
+        text = open(values["gin_file"], encoding="utf-8").read()
+        step = int(text.split("training.steps = ")[1].split()[0])
+        start = {
+            "started": "2024-01-02T03:00:00+00:00",
+            "ended": "2024-01-02T03:01:00+00:00",
+            "machine": {"processor": "a processor", "cores": 2},
+            "versions": {},
+            "git_revision": None,
+        }
+        contents = {
+            "config.json": {"training": {"task_batch": 8}},
+            "run.json": {"starts": [start]},
+            "metrics.jsonl": {"step": step, "test/accuracy": 0.5 + int(values["seed"]) / 10, "test/interval_95": 0.01},
+        }
+        for name, content in contents.items():
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(json.dumps(content) + "\n")
+
+    def trained(self):
+        return [values["run_dir"].split(os.sep)[-2:] for name, values in self.asked if name == "train"]
+
+
+@pytest.fixture
+def commands(monkeypatch, tmp_path):
+    stand_in = Commands()
+    monkeypatch.setattr(child_commands, "run_command", stand_in)
+    monkeypatch.chdir(tmp_path)
+    return stand_in
+
+
+def run(rows=(FIRST, SECOND), budget=Budget(steps=40), **settings):
+    said = []
+    with own_configuration():
+        done = reproduce(rows=rows, budget=budget, say=said.append, **settings)
+    return done, "\n".join(said)
+
+
+def test_rows_are_trained_measured_and_shown(commands, tmp_path):
+    pytest.importorskip("matplotlib")
+    done, said = run(seeds=2)
+    assert done and "4 models to train, about" in said
+    assert commands.trained() == [[FIRST, "seed_0"], [FIRST, "seed_1"], [SECOND, "seed_0"], [SECOND, "seed_1"]]
+    result = read_results(tmp_path / "results", "40_steps")[FIRST]
+    assert result.accuracy == pytest.approx(55) and result.train_accuracy == pytest.approx(90)  # of Table 4
+    assert [seed.episodes for seed in result.seeds] == [320, 320] and result.seeds[0].seconds == 60
+    assert str(tmp_path) not in json.dumps([seed.command + seed.machine for seed in result.seeds])
+    made = {path.name for path in (tmp_path / "results" / "40_steps").iterdir()}
+    assert {"table_4.md", "table_4.csv", "figure_3.png", "figure_3.svg"} <= made
+    assert "55.0 +-" in (tmp_path / "results/40_steps/table_4.md").read_text()
+
+
+def test_only_what_is_missing_is_run(commands):
+    run(rows=[FIRST])
+    run(seeds=2)
+    assert commands.trained() == [[FIRST, "seed_0"], [FIRST, "seed_1"], [SECOND, "seed_0"], [SECOND, "seed_1"]]
+    done, said = run(seeds=2)
+    assert done and len(commands.trained()) == 4 and "all done" in said
+
+
+@pytest.mark.parametrize("refused, state", [(True, "skipped"), (False, "failed")])
+def test_a_row_that_fails_does_not_stop_the_others_and_is_tried_again(commands, tmp_path, capsys, refused, state):
+    commands.fails[FIRST] = child_commands.CommandError("the data is away.", refused)
+    done, _ = run()
+    assert not done and [SECOND, "seed_0"] in commands.trained()
+    assert f"{FIRST} {state}: the data is away." in capsys.readouterr().err
+    assert f"* {FIRST}: {state}. the data is away." in (tmp_path / "results/40_steps/table_4.md").read_text()
+    commands.fails.clear()
+    assert run()[0] and read_results(tmp_path / "results", "40_steps")[FIRST].state == "done"
+
+
+def test_minutes_become_steps_once_and_stay_so(commands, monkeypatch):
+    run(rows=[FIRST], budget=Budget(minutes=2))
+    monkeypatch.setattr(child_commands, "measured_speed", None)  # another seed asks for no speed again
+    run(rows=[FIRST], budget=Budget(minutes=2), seeds=2)
+    files = {values["gin_file"] for name, values in commands.asked if name == "train"}
+    assert len(files) == 1 and "training.steps = 600\n" in open(files.pop(), encoding="utf-8").read()
+
+
+def test_tables_and_figures_made_again_are_the_same_bytes(commands, tmp_path):
+    run()
+    folder = tmp_path / "results" / "40_steps"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for name in before:
+        (folder / name).unlink()
+    asked = len(commands.asked)
+    run(outputs_only=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert len(commands.asked) == asked
+
+
+def test_without_matplotlib_tables_are_made_and_the_sentence_says_what_is_missing(commands, monkeypatch, tmp_path):
+    monkeypatch.setattr("hypertransformer_tf.reproduction.reproduce.can_draw", lambda: False)
+    done, said = run(rows=[FIRST])
+    assert done and "pip install matplotlib" in said
+    made = {path.suffix for path in (tmp_path / "results" / "40_steps").iterdir() if path.is_file()}
+    assert made == {".md", ".csv"}
+
+
+def test_a_plan_trains_nothing(commands, tmp_path):
+    _, said = run(plan_only=True)
+    assert "2 rows, 0 of them done; 2 models to train, about" in said
+    assert not commands.trained() and not (tmp_path / "results").exists()
+
+
+def test_the_list_says_what_is_done(commands):
+    run(rows=[FIRST])
+    text = listing()
+    assert "--table=table_4" in text and "1 done at 40_steps" in text and f"{FIRST}  (done at 40_steps)" in text
+
+
+def test_a_row_that_is_not_there_is_answered_with_the_nearest(commands):
+    with pytest.raises(UserError, match=f"did you mean .*{FIRST}"):
+        run(rows=[FIRST[:-1]])
+
+
+@pytest.mark.parametrize("flags, status", [(["--help"], 0), (["--budget=soon"], 2), (["--row=x", "--plan"], 2)])
+def test_help_and_wrong_flags_need_no_tensorflow(flags, status):
+    code = (
+        "import sys\nfrom hypertransformer_tf.commands import reproduce\n"
+        "try:\n    status = reproduce.main()\nexcept SystemExit as error:\n    status = error.code or 0\n"
+        "sys.exit(99 if 'tensorflow' in sys.modules else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *flags], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
+
+
+def test_the_exit_status_says_whether_all_is_done(commands, monkeypatch, capsys):
+    commands.fails[FIRST] = child_commands.CommandError("away.", True)
+    monkeypatch.setattr(sys, "argv", ["bin/reproduce", f"--row={FIRST}", "--budget=40"])
+    with own_configuration():
+        assert command.main() == 1
+        commands.fails.clear()
+        assert command.main() == 0
+    assert "made results/40_steps/table_4.md" in capsys.readouterr().out
+
+
+def test_a_command_that_refuses_a_value_says_so_and_one_that_breaks_too(tmp_path):
+    with pytest.raises(child_commands.CommandError, match="no_such.gin") as raised:
+        child_commands.run_command("train", ["--gin_file=no_such.gin"], tmp_path / "log.txt")
+    assert raised.value.refused and "no_such.gin" in (tmp_path / "log.txt").read_text()
+    with pytest.raises(child_commands.CommandError, match="no_such_command") as raised:
+        child_commands.run_command("no_such_command", [])
+    assert not raised.value.refused
+
+
+def start(folder, shared):
+    arguments = ["--row=" + FIRST, "--budget=60", "--results=results", "--runs=runs"]
+    code = "import sys; from hypertransformer_tf.commands import reproduce; sys.exit(reproduce.main())"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TFDS_DATA_DIR": str(shared / "tfds")}
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=folder, env=environment)
+
+
+@pytest.mark.slow
+def test_a_row_that_was_killed_and_started_again_comes_to_the_same(shared, tmp_path):
+    results = []
+    for kill in (False, True):
+        folder = tmp_path / str(kill)
+        folder.mkdir()
+        if kill:
+            process = start(folder, shared)
+            checkpoints = folder / "runs" / "60_steps" / FIRST / "seed_0" / "checkpoints"
+            while not list(checkpoints.glob("*.safetensors")) and process.poll() is None:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert not (folder / "results" / "60_steps" / "rows").exists()
+            time.sleep(2)  # for the kernel to end what it had started
+        assert start(folder, shared).wait() == 0
+        results.append(read_results(folder / "results", "60_steps")[FIRST].seeds[0])
+    assert results[0].accuracy == results[1].accuracy and results[0].interval_95 == results[1].interval_95

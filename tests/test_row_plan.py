@@ -1,0 +1,31 @@
+"""Claims about what is to be run, and for how long."""
+
+from small_results import RESULTS, ROWS, index_row
+
+from hypertransformer_tf.reproduction.budget import Budget
+from hypertransformer_tf.reproduction.row_plan import Speeds, duration_text, plan_rows, seconds_of
+
+
+def test_only_missing_models_are_planned_and_each_file_once():
+    rows = [*ROWS[:4], index_row("d", table="table_4")]
+    plans = {plan.name: plan for plan in plan_rows(rows, RESULTS, seeds=2)}
+    assert {name: plan.seeds for name, plan in plans.items()} == {"b": (1,), "c": (0, 1), "d": (0, 1)}
+    assert plans["d"].with_training_accuracy and not plans["c"].with_training_accuracy
+
+
+def test_a_speed_is_kept_and_others_are_scaled_from_the_most_similar(tmp_path):
+    speeds = Speeds(tmp_path / "deep" / "speeds.json")
+    assert not speeds.any_known(False) and speeds.estimate("a", False, 1.0) is None
+    speeds.add("a", False, 100.0, 10.0)
+    speeds.add("b", False, 7.0, 1000.0)
+    again = Speeds(tmp_path / "deep" / "speeds.json")
+    assert again.estimate("a", False, 3.0) == 100.0 and again.estimate("c", False, 20.0) == 50.0
+    assert again.estimate("c", False, 2000.0) == 3.5
+    assert not again.any_known(True)  # the authors' recipe has other episodes per step
+
+
+def test_minutes_take_minutes_and_episodes_their_time():
+    assert seconds_of(Budget(minutes=5), None, 0) > 300
+    assert seconds_of(Budget(steps=10), None, 80) is None
+    assert seconds_of(Budget(steps=10), 8.0, 800) - seconds_of(Budget(steps=10), 8.0, 0) == 100
+    assert [duration_text(s) for s in (40, 720, 9000, 400_000)] == ["40 s", "12 min", "2.5 h", "4.6 days"]
