@@ -31,6 +31,7 @@ NEEDED = (
     "PIL",
     "safetensors",
     "rich",
+    "sklearn",
 )
 NEEDED_FOR_TESTS = ("pytest",)
 OLDEST_TENSORFLOW, FIRST_UNTRIED_TENSORFLOW = (2, 15), (2, 22)

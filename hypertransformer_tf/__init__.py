@@ -16,6 +16,7 @@ _WHERE = {
     "Episode": "hypertransformer_tf.episodes.episode",
     "EpisodeConfig": "hypertransformer_tf.episodes.config",
     "EpisodeSampler": "hypertransformer_tf.episodes.sampler",
+    "FewShotClassifier": "hypertransformer_tf.deployment.few_shot_classifier",
     "HyperTransformer": "hypertransformer_tf.model.hypertransformer",
     "ModelConfig": "hypertransformer_tf.model.config",
     "UserError": "hypertransformer_tf.errors",

@@ -226,6 +226,32 @@ class HyperTransformer(keras.Model):
             self.shared_head.build((None, self.config.features.shared_dim))
         self.built = True
 
+    @classmethod
+    def from_preset(cls, name_or_directory: Any) -> "HyperTransformer":
+        """A trained model of the package by its name, or one from a directory that `save_to_preset` wrote.
+
+        Raises:
+          UserError: there is no such preset, or its files are damaged.
+        """
+        from hypertransformer_tf.deployment.presets import load_preset
+
+        return load_preset(name_or_directory)
+
+    def save_to_preset(self, directory: Any, background: Optional[str] = None) -> None:
+        """Writes settings and variables to a new directory, complete or not at all.
+
+        Args:
+          directory: where to; it must not exist.
+          background: `light` or `dark`, that of all pictures the model was trained with; None if they differ.
+
+        Raises:
+          UserError: the directory exists or cannot be written.
+          SaveError: the disk is full.
+        """
+        from hypertransformer_tf.deployment.presets import save_preset
+
+        save_preset(self, directory, background=background)
+
     def get_config(self):
         return {
             "image_shape": self.image_shape,

@@ -1,0 +1,213 @@
+"""How sure a classifier is: the temperature of its probabilities and the threshold below which it says "none of these".
+
+Both are set from the support set alone, by asking about support pictures as if they were new ones:
+
+* *Leave one out*, where classes have two pictures or more: a classifier is generated without the picture and asked
+  about it.
+* *Copies*, where most classes have one picture: moved and turned copies are asked about. They are closer to their
+  original than a new picture of the class is. So probabilities are only ever made less sure by them (the temperature
+  is 1 or more), and the threshold is set half-way between guessing and what copies reach.
+
+Few pictures cannot tell the temperature well: it is held near 1, what meta-training made right on average, by a normal
+prior on its logarithm.
+"""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from hypertransformer_tf.model.hypertransformer import HyperTransformer
+
+LEAVE_ONE_OUT, COPIES = "leave one out", "copies"
+
+_MOST_ASKED = 256
+_FEWEST_ASKED = 32  # where the support set is so large that each generation takes long
+_SAMPLES_AT_ONCE = 2048  # support samples of all episodes of a task batch, which bounds memory
+_SAMPLES_IN_ALL = 65_536
+
+_TEMPERATURES = np.exp(np.linspace(-2.0, 2.0, 401))  # 0.14 to 7.4
+_PRIOR_SPREAD = np.log(2.0)
+_KEPT = 0.95  # share of known, rightly recognised pictures that the threshold lets pass
+_BINS = 10
+
+# degrees, and shifts right and down as parts of the side
+_COPIES = ((8, 0.06, 0.0), (-8, 0.0, 0.06), (8, 0.0, -0.06), (-8, -0.06, 0.0))
+
+
+class HeldOut(NamedTuple):
+    """Logits (N, n_way) and labels (N,) of pictures asked about as if they were new, and by which method."""
+
+    logits: np.ndarray
+    labels: np.ndarray
+    method: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What `calibrate` finds.
+
+    Attributes:
+      temperature: logits are divided by it before the softmax.
+      threshold: "none of these" where the highest probability is below.
+      method: `leave one out` or `copies`.
+      accuracy: on the pictures asked about, from 0 to 1; says little for `copies`.
+      pictures: how many were asked about.
+      error_before, error_after: expected calibration error at temperature 1, and with a temperature set from the other
+        pictures.
+    """
+
+    temperature: float
+    threshold: float
+    method: str
+    accuracy: float
+    pictures: int
+    error_before: float
+    error_after: float
+
+    def leave_one_out(self) -> Optional[dict[str, Any]]:
+        """For a card: {"accuracy", "n"}, or None where no picture could be left out."""
+        return {"accuracy": self.accuracy, "n": self.pictures} if self.method == LEAVE_ONE_OUT else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a card's `calibration`."""
+        return {
+            "method": self.method,
+            "pictures": self.pictures,
+            "expected_calibration_error_before": self.error_before,
+            "expected_calibration_error_after": self.error_after,
+        }
+
+
+def calibrate(model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, n_way: int) -> Calibration:
+    """Sets temperature and threshold of the classifier that `model` generates from a support set.
+
+    Args:
+      model: an inductive one.
+      images: (S, H, W, C) uint8 as the model takes them.
+      labels: (S,) int32 from 0 to n_way - 1, each at least once; -1 = no label.
+      n_way: number of classes.
+    """
+    return calibration_from(ask_about_support(model, images, labels, n_way))
+
+
+def ask_about_support(model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, n_way: int) -> HeldOut:
+    """Asks about support pictures as if they were new: leave one out, or copies. Arguments as for `calibrate`."""
+    places = _places_to_leave_out(labels, n_way)
+    if len(places) >= n_way:
+        return HeldOut(_leave_each_out(model, images, labels, places, n_way), labels[places], LEAVE_ONE_OUT)
+    known = np.flatnonzero(labels >= 0)
+    copies = np.stack([_moved(images[place], *how) for place in known for how in _COPIES])
+    weights = model.generate(images, labels, n_way=n_way)
+    logits = [
+        np.asarray(model.classify(copies[start : start + _MOST_ASKED], weights))
+        for start in range(0, len(copies), _MOST_ASKED)
+    ]
+    return HeldOut(np.concatenate(logits), np.repeat(labels[known], len(_COPIES)), COPIES)
+
+
+def calibration_from(held_out: HeldOut) -> Calibration:
+    """Temperature and threshold from logits of pictures whose class is known."""
+    logits, labels, method = held_out
+    allowed = _TEMPERATURES if method == LEAVE_ONE_OUT else _TEMPERATURES[_TEMPERATURES >= 1.0]
+    losses = _losses(logits, labels, allowed)
+    total = losses.sum(1)
+    temperature = float(allowed[np.argmin(total + _prior(allowed))])
+    probabilities = softmax(logits / temperature)
+    # Each picture's temperature is set without it: what was fitted to a picture says nothing about new ones.
+    without = allowed[np.argmin(total[:, np.newaxis] - losses + _prior(allowed)[:, np.newaxis], axis=0)]
+    return Calibration(
+        temperature=temperature,
+        threshold=_threshold(probabilities, labels, method),
+        method=method,
+        accuracy=float(np.mean(probabilities.argmax(1) == labels)),
+        pictures=len(labels),
+        error_before=expected_calibration_error(softmax(logits), labels),
+        error_after=expected_calibration_error(softmax(logits / without[:, np.newaxis]), labels),
+    )
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = _BINS) -> float:
+    """How far the highest probability and the accuracy are apart, over equal bins of the former (Guo et al., 2017).
+
+    Args:
+      probabilities: (N, n_way).
+      labels: (N,) int.
+      bins: how many, from 0 to 1.
+    """
+    highest, right = probabilities.max(1), probabilities.argmax(1) == labels
+    places = np.minimum((highest * bins).astype(int), bins - 1)
+    gaps = [abs(np.sum(highest[places == each] - right[places == each])) for each in range(bins)]
+    return float(sum(gaps) / len(labels))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (N, n_way) float64 of logits (N, n_way)."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def _prior(temperatures: np.ndarray) -> np.ndarray:
+    return 0.5 * np.square(np.log(temperatures) / _PRIOR_SPREAD)
+
+
+def _losses(logits: np.ndarray, labels: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
+    """Negative logarithm (temperatures, N) of the probability of each picture's own class."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    losses = np.empty((len(temperatures), len(labels)))
+    for row, temperature in zip(losses, temperatures):
+        scaled = shifted / temperature
+        row[:] = np.log(np.exp(scaled).sum(1)) - scaled[np.arange(len(labels)), labels]
+    return losses
+
+
+def _threshold(probabilities: np.ndarray, labels: np.ndarray, method: str) -> float:
+    """What `_KEPT` of the rightly recognised pictures reach; for copies half-way from there to guessing."""
+    highest, right = probabilities.max(1), probabilities.argmax(1) == labels
+    reached = float(np.quantile(highest[right] if right.any() else highest, 1.0 - _KEPT))
+    guessing = 1.0 / probabilities.shape[1]
+    return reached if method == LEAVE_ONE_OUT else (reached + guessing) / 2.0
+
+
+def _places_to_leave_out(labels: np.ndarray, n_way: int) -> np.ndarray:
+    """Places of pictures whose class has another one; of many an even choice, the first of each class first."""
+    ranks = np.full(len(labels), -1)
+    for label in range(n_way):
+        places = np.flatnonzero(labels == label)
+        if len(places) > 1:
+            ranks[places] = np.arange(len(places))
+    order = np.argsort(ranks, kind="stable")
+    most = int(np.clip(_SAMPLES_IN_ALL // len(labels), _FEWEST_ASKED, _MOST_ASKED))
+    return order[ranks[order] >= 0][: max(most, n_way)]
+
+
+def _leave_each_out(
+    model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, places: np.ndarray, n_way: int
+) -> np.ndarray:
+    """Logits (N, n_way) of the pictures at `places`, each by a classifier that has not seen it."""
+    at_once = max(1, _SAMPLES_AT_ONCE // len(labels))
+    logits = []
+    for start in range(0, len(places), at_once):
+        left_out = places[start : start + at_once]
+        mask = np.zeros((len(left_out), len(labels)), np.float32)
+        mask[np.arange(len(left_out)), left_out] = 1.0
+        support = np.broadcast_to(images, (len(left_out), *images.shape))
+        weights = model.generate(support, np.broadcast_to(labels, mask.shape), mask, n_way=n_way)
+        logits.append(np.asarray(model.classify(images[left_out][:, np.newaxis], weights))[:, 0])
+    return np.concatenate(logits)
+
+
+def _moved(image: np.ndarray, degrees: float, right: float, down: float) -> np.ndarray:
+    """An image (H, W, C) uint8 turned and moved; what comes in at the sides has the colour of its border."""
+    edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    border = tuple(int(value) for value in np.median(edge, axis=0))
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    moved = picture.rotate(
+        degrees,
+        Image.Resampling.BILINEAR,
+        translate=(round(right * picture.width), round(down * picture.height)),
+        fillcolor=border if len(border) > 1 else border[0],
+    )
+    return np.asarray(moved).reshape(image.shape)

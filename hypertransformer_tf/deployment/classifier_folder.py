@@ -1,0 +1,186 @@
+"""A classifier that was written to a directory: reading it, with every check, and asking it about pictures.
+
+Of the directory that bin/generate makes only card.json, labels.txt and weights.npz are read. TensorFlow is imported
+when the first picture is asked about.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+from typing import Any, Mapping, Optional, Union
+
+import numpy as np
+
+from hypertransformer_tf.cnn.architecture import Architecture, build_architecture
+from hypertransformer_tf.cnn.config import CnnConfig
+from hypertransformer_tf.config import plain_sentence
+from hypertransformer_tf.deployment.calibration import softmax
+from hypertransformer_tf.deployment.picture_files import shown
+from hypertransformer_tf.deployment.preprocessing import Preprocessing
+from hypertransformer_tf.deployment.support_folder import NONE_OF_THESE
+from hypertransformer_tf.deployment.weights_file import read_weights
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.quiet_import import import_quietly
+
+FORMAT_VERSION = 1
+CARD, LABELS, WEIGHTS = "card.json", "labels.txt", "weights.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratedClassifier:
+    """A generated CNN with all that is needed to use it.
+
+    Attributes:
+      class_names: in the order of the probabilities.
+      preprocessing: how pictures are prepared.
+      temperature: of the probabilities.
+      threshold: "none of these" where the highest probability is below.
+      cnn: settings of the CNN.
+      arrays: its weights, by the names in weights.npz.
+      card: everything that card.json says.
+    """
+
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    temperature: float
+    threshold: float
+    cnn: CnnConfig
+    arrays: Mapping[str, np.ndarray]
+    card: Mapping[str, Any]
+
+    @property
+    def model_name(self) -> str:
+        """Of the model that generated it; "" where the card does not say."""
+        model = self.card.get("model")
+        return str(model.get("name", "")) if isinstance(model, Mapping) else ""
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (N, n_classes) float64 of pictures (N, size, size, C) uint8, fitted but not inverted."""
+        return softmax(self.logits(images) / self.temperature)
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """Logits (N, n_classes) float32 of pictures (N, size, size, C) uint8, fitted but not inverted."""
+        import_quietly("tensorflow")
+        from hypertransformer_tf.cnn.run import run_cnn
+        from hypertransformer_tf.model.images import scale_images
+
+        images = scale_images(np.asarray(self.preprocessing.finish(images))[np.newaxis])
+        logits, _ = run_cnn(images, self._weights, self._architecture, self.cnn.activation)
+        return np.asarray(logits)[0]
+
+    def answer(self, probabilities: np.ndarray, threshold: Optional[float] = None) -> str:
+        """The class of one picture's probabilities (n_classes,), or "none of these"; `threshold` 0: always a class."""
+        best = int(np.argmax(probabilities))
+        least = self.threshold if threshold is None else threshold
+        return self.class_names[best] if probabilities[best] >= least else NONE_OF_THESE
+
+    @functools.cached_property
+    def _architecture(self) -> Architecture:
+        return _architecture(self.cnn, self.preprocessing)
+
+    @functools.cached_property
+    def _weights(self) -> Any:
+        from hypertransformer_tf.deployment.weights_reading import weights_from_arrays
+
+        return weights_from_arrays(self.arrays, self._architecture)
+
+
+def read_classifier(directory: Union[str, os.PathLike]) -> GeneratedClassifier:
+    """Reads a classifier's directory.
+
+    Raises:
+      UserError: it is none, a file is missing or damaged, or is not the one that the card names.
+    """
+    directory = pathlib.Path(directory)
+    card = _read_card(directory)
+    labels, weights = (_read_checked(directory, name, card) for name in (LABELS, WEIGHTS))
+    try:
+        classifier = GeneratedClassifier(
+            class_names=tuple(labels.decode("utf-8").splitlines()),
+            preprocessing=Preprocessing.from_dict(card["preprocessing"]),
+            temperature=float(card["temperature"]),
+            threshold=float(card["threshold"]),
+            cnn=CnnConfig(**card["cnn"]),
+            arrays=read_weights(weights),
+            card=card,
+        )
+        _check_whole(classifier)
+    except UserError as error:
+        raise _damaged(directory, f"{CARD}: {plain_sentence(error).rstrip('.')}") from error
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise _damaged(directory, f"{CARD} or {WEIGHTS} is not as it was written: {plain_sentence(error)}") from error
+    return classifier
+
+
+def _read_card(directory: pathlib.Path) -> dict[str, Any]:
+    try:
+        card = json.loads((directory / CARD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"{shown(str(directory))} is no classifier (no {CARD} in it): give the directory that bin/generate made."
+        ) from None
+    except OSError as error:
+        raise _cannot_read(directory, error) from error
+    except ValueError as error:
+        raise _damaged(directory, f"{CARD} is no JSON") from error
+    if not isinstance(card, dict) or "format_version" not in card:
+        raise _damaged(directory, f"{CARD} is not that of a classifier")
+    if card["format_version"] != FORMAT_VERSION:
+        raise UserError(
+            f"Classifier {shown(str(directory))} has format version {card['format_version']!r} and this library reads "
+            f"{FORMAT_VERSION}: use the version of the library that wrote it, or generate it again."
+        )
+    return card
+
+
+def _read_checked(directory: pathlib.Path, name: str, card: Mapping[str, Any]) -> bytes:
+    """The content of a file of the directory, if it is the one that the card names."""
+    try:
+        expected = card["files"][name]["sha256"]
+    except (KeyError, TypeError):
+        raise _damaged(directory, f"{CARD} does not name {name}") from None
+    try:
+        content = (directory / name).read_bytes()
+    except OSError as error:
+        raise _cannot_read(directory, error) from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise _damaged(directory, f"{name} is not the file that {CARD} names, its SHA-256 differs")
+    return content
+
+
+def _check_whole(classifier: GeneratedClassifier) -> None:
+    """Raises ValueError if the parts contradict each other."""
+    names, arrays = classifier.class_names, classifier.arrays
+    if list(names) != list(classifier.card["classes"]):
+        raise ValueError(f"{LABELS} and {CARD} name different classes")
+    if not classifier.temperature > 0 or not 0 <= classifier.threshold <= 1:
+        raise ValueError(f"temperature {classifier.temperature} and threshold {classifier.threshold} are not possible")
+    architecture = _architecture(classifier.cnn, classifier.preprocessing)
+    wanted = {f"convolution_{spec.index}/kernel": spec.kernel_shape for spec in architecture.convolutions}
+    wanted["logits/kernel"] = (architecture.logits.input_size, len(names))
+    for name, shape in wanted.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("a weight is not a finite number")
+
+
+def _architecture(cnn: CnnConfig, preprocessing: Preprocessing) -> Architecture:
+    size = preprocessing.image_size
+    return build_architecture(cnn, (size, size, preprocessing.channels))
+
+
+def _cannot_read(directory: pathlib.Path, error: OSError) -> UserError:
+    name = pathlib.Path(error.filename).name if error.filename else CARD
+    return UserError(
+        f"Classifier {shown(str(directory))} cannot be read: {name}: {error.strerror}; generate it again, or get a "
+        "whole copy."
+    )
+
+
+def _damaged(directory: pathlib.Path, how: str) -> UserError:
+    return UserError(f"Classifier {shown(str(directory))} was changed or is damaged ({how}): generate it again.")

@@ -1,0 +1,130 @@
+"""What is done to a picture before a model or a generated classifier sees it. Needs no TensorFlow.
+
+A picture becomes a square of the model's size and channels exactly as pictures are prepared for meta-training
+(`data/decoding.py`), and is then inverted where the user's pictures have the opposite background of the model's.
+"""
+
+import dataclasses
+import io
+import os
+from typing import Any, Mapping, Optional, Union
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from hypertransformer_tf.config_checks import require_flag, require_one_of, require_whole_number
+from hypertransformer_tf.data.decoding import decode_image, fit_array
+from hypertransformer_tf.errors import UserError
+
+Picture = Union[Image.Image, np.ndarray]
+
+BACKGROUNDS = (None, "light", "dark")
+SCALE = "x / 128 - 1"  # what the model does to the uint8 values itself
+
+_WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+
+
+@dataclasses.dataclass(frozen=True)
+class Preprocessing:
+    """How pictures are prepared.
+
+    Attributes:
+      image_size: height and width in pixels.
+      channels: 1 for grey, 3 for colour.
+      invert: whether 255 - x takes the place of x at the end.
+
+    Raises:
+      UserError: a value is of the wrong kind or out of range.
+    """
+
+    image_size: int
+    channels: int
+    invert: bool = False
+
+    def __post_init__(self) -> None:
+        require_whole_number("preprocessing.image_size", self.image_size, at_least=1)
+        require_one_of("preprocessing.channels", self.channels, (1, 3))
+        require_flag("preprocessing.invert", self.invert)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """Reads the `preprocessing` of a card. Raises UserError or KeyError."""
+        return cls(values["image_size"], values["channels"], values["invert"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For a card: the fields, and in words what a program of another language has to do."""
+        colours = "8-bit grey (ITU-R 601: 0.299 R + 0.587 G + 0.114 B)" if self.channels == 1 else "8-bit RGB"
+        steps = [
+            "apply the EXIF orientation, put transparent parts on white",
+            f"convert to {colours}",
+            f"scale the longer side to {self.image_size} pixels, by area averaging (box) when shrinking and bilinearly "
+            "when enlarging, keeping the aspect ratio",
+            f"centre in a square of {self.image_size} x {self.image_size} filled with the per-channel median of the "
+            "picture's outermost pixels before scaling",
+        ]
+        steps += ["invert: 255 - x"] if self.invert else []
+        return {**dataclasses.asdict(self), "scale": SCALE, "steps": [*steps, f"scale: {SCALE}"]}
+
+    def fit(self, picture: Picture, where: str = "the picture") -> np.ndarray:
+        """Brings a decoded picture to size and channels, without inverting: what exported classifiers take.
+
+        Args:
+          picture: of Pillow, in any mode; or (H, W) or (H, W, 1, 3 or 4) uint8 or bool.
+          where: what to call it in a message.
+
+        Returns:
+          (image_size, image_size, channels) uint8.
+
+        Raises:
+          UserError: it cannot be used.
+        """
+        if isinstance(picture, Image.Image):
+            picture = _pixels(picture)
+        if isinstance(picture, bytes):
+            return decode_image(picture, where, self.image_size, self.channels)
+        array = np.asarray(picture)
+        array = array[:, :, np.newaxis] if array.ndim == 2 else array
+        return fit_array(array[np.newaxis], where, self.image_size, self.channels)[0]
+
+    def fit_file(self, path: Union[str, os.PathLike], where: Optional[str] = None) -> np.ndarray:
+        """`fit` for a picture file of any format that Pillow reads. Raises UserError, see `data/decoding.py`."""
+        return decode_image(path, str(path) if where is None else where, self.image_size, self.channels)
+
+    def apply(self, picture: Picture, where: str = "the picture") -> np.ndarray:
+        """`fit`, then inverted where `invert` says so: what the model takes."""
+        return self.finish(self.fit(picture, where))
+
+    def finish(self, fitted: np.ndarray) -> np.ndarray:
+        """Inverts fitted pictures (..., C) uint8 where `invert` says so."""
+        return 255 - fitted if self.invert else fitted
+
+
+def background_of(images: np.ndarray) -> str:
+    """'light' or 'dark': the median brightness of the border pixels of all of (N, H, W, C) uint8."""
+    edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
+    return "light" if np.median(np.concatenate([edge.reshape(-1) for edge in edges])) > 127 else "dark"
+
+
+def should_invert(images: np.ndarray, background: Optional[str]) -> bool:
+    """Whether support pictures (N, H, W, C) uint8 have the opposite of the background the model was trained with.
+
+    Args:
+      images: fitted, not inverted.
+      background: the model's: `light`, `dark`, or None for a model that was trained with any (never invert).
+    """
+    require_one_of("background", background, BACKGROUNDS)
+    return background is not None and background_of(images) != background
+
+
+def _pixels(picture: Image.Image) -> Union[np.ndarray, bytes]:
+    """Of a Pillow picture the array that `fit_array` takes; where there is none, an encoded copy."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode == "F":
+        raise UserError("a Pillow picture of mode 'F' has no fixed white: convert it to 8 bits first.")
+    if picture.mode.startswith("I"):  # 16 bits, which the decoder scales
+        encoded = io.BytesIO()
+        picture.save(encoded, "TIFF")
+        return encoded.getvalue()
+    if picture.mode in _WITH_ALPHA or "transparency" in picture.info:
+        return np.asarray(picture.convert("RGBA"))
+    return np.asarray(picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB"))

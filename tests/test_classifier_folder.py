@@ -1,0 +1,108 @@
+"""A classifier that was written is read as it was, or refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from small_classifier import drawings, make_inductive_model, save_small_classifier
+
+from hypertransformer_tf.deployment.calibration import softmax
+from hypertransformer_tf.deployment.classifier_folder import read_classifier
+from hypertransformer_tf.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return save_small_classifier(tmp_path_factory.mktemp("classifiers") / "small")
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "copy")
+
+
+def _change_card(directory, **values):
+    path = directory / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def _refused(directory):
+    with pytest.raises(UserError) as refused:
+        read_classifier(directory)
+    assert str(directory) in str(refused.value) and "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_it_answers_as_the_model_does(saved):
+    classifier, model = read_classifier(saved), make_inductive_model()
+    images, labels = drawings()
+    images = images[..., np.newaxis]
+    weights = model.generate(images, labels.astype(np.int32), n_way=3)
+    logits = np.asarray(model.classify(images, weights))
+    np.testing.assert_allclose(classifier.logits(images), logits, atol=1e-5)
+    np.testing.assert_allclose(classifier.probabilities(images), softmax(logits / 0.5), atol=1e-5)
+
+
+def test_a_picture_alone_is_answered_as_among_others(saved):
+    classifier, images = read_classifier(saved), drawings()[0][..., np.newaxis]
+    alone = np.concatenate([classifier.logits(image[np.newaxis]) for image in images])
+    np.testing.assert_allclose(alone, classifier.logits(images), atol=1e-5)
+
+
+def test_pictures_are_inverted_where_the_card_says_so(saved, copy):
+    card = json.loads((copy / "card.json").read_text())
+    _change_card(copy, preprocessing={**card["preprocessing"], "invert": True})
+    images = drawings()[0][..., np.newaxis]
+    np.testing.assert_allclose(
+        read_classifier(copy).logits(images), read_classifier(saved).logits(255 - images), atol=1e-5
+    )
+
+
+def test_below_the_threshold_it_is_none_of_the_classes(saved):
+    classifier = read_classifier(saved)
+    probabilities = np.array([0.2, 0.5, 0.3])
+    assert classifier.answer(probabilities) == "zwei Bäume"
+    assert classifier.answer(probabilities, threshold=0.6) == "none of these"
+    assert classifier.answer(probabilities, threshold=0.0) == "zwei Bäume"
+
+
+def test_no_classifier(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "nothing", tmp_path / "file"):
+        assert "is no classifier" in _refused(path) and "bin/generate" in _refused(path)
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "labels.txt"])
+def test_a_changed_file_is_refused(copy, name):
+    content = bytearray((copy / name).read_bytes())
+    content[-3] ^= 1
+    (copy / name).write_bytes(content)
+    assert f"{name} is not the file that card.json names" in _refused(copy)
+    (copy / name).unlink()
+    assert f"{name}: No such file" in _refused(copy)
+
+
+@pytest.mark.parametrize(
+    "values, says",
+    [
+        ({"format_version": 99}, "format version 99"),
+        ({"classes": ["a", "b", "c"]}, "different classes"),
+        ({"files": {}}, "does not name labels.txt"),
+        ({"temperature": 0}, "temperature"),
+        ({"threshold": 1.5}, "threshold"),
+        ({"preprocessing": {}}, "card.json"),
+        ({"preprocessing": {"image_size": 32, "channels": 1, "invert": False}}, "logits/kernel has shape"),
+        ({"cnn": {"channels": 8}}, "has shape"),
+        ({"cnn": {"wheels": 4}}, "wheels"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(copy, values, says):
+    _change_card(copy, **values)
+    assert says in _refused(copy)
+
+
+def test_a_card_that_is_no_card(copy):
+    for content in ("{", "[]", '"text"', "{}"):
+        (copy / "card.json").write_text(content)
+        assert "was changed or is damaged" in _refused(copy)

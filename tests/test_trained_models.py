@@ -1,0 +1,73 @@
+"""A model is found by a preset's name, a preset's directory or a run's."""
+
+import numpy as np
+import pytest
+from small_classifier import N_WAY, SHAPE, make_inductive_model, save_small_preset
+from small_model import changed, make_model
+from small_runs import TINY, experiment_of
+
+from hypertransformer_tf.deployment.trained_models import find_model, load_model
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.runs.checkpoints import save_checkpoint
+from hypertransformer_tf.runs.run_directory import RunDirectory
+from hypertransformer_tf.runs.state import model_arrays
+
+HEADS = ("cnn.warmup_heads = 'trained'", "loss.head_steps = 2")
+
+
+def _save_run(path, *changes):
+    """A run with one checkpoint; its model."""
+    experiment = experiment_of(*changes, settings=TINY)
+    model = HyperTransformer((28, 28, 1), experiment.episodes.n_way, experiment.model, shared_head_classes=9)
+    with RunDirectory(path, experiment.effective(), experiment.text(), seed=0) as run:
+        run.begin(0)
+        save_checkpoint(run.checkpoints, 3, model_arrays(model), {})
+    return model
+
+
+def test_a_preset(tmp_path):
+    found = find_model(save_small_preset(tmp_path / "small", background="dark"))
+    assert (found.name, found.n_way, found.image_shape, found.background) == ("small", N_WAY, SHAPE, "dark")
+
+
+def test_the_newest_checkpoint_of_a_run(tmp_path):
+    trained = _save_run(tmp_path / "run", "cnn.normalisation = 'support'", *HEADS)
+    found = load_model(tmp_path / "run")
+    assert found.name == "run" and len(found.sha256) == 64 and found.background is None
+    expected = model_arrays(trained)
+    for name, array in model_arrays(found.model).items():
+        np.testing.assert_array_equal(array, expected[name])
+    assert found.model.n_way == trained.n_way and not found.model.heads and found.model.shared_head is None
+
+
+def test_a_model_found_by_name_is_built_once(tmp_path):
+    directory = save_small_preset(tmp_path / "small")
+    assert load_model(directory).model is load_model(directory).model
+
+
+def test_a_model_itself():
+    model = make_inductive_model()
+    assert load_model(model)[:2] == (model, "small")
+
+
+def test_a_transductive_model_is_refused(tmp_path):
+    _save_run(tmp_path / "run")
+    for source in (tmp_path / "run", make_model(changed())):
+        with pytest.raises(UserError, match="depends on the other pictures.*'support' or 'task'"):
+            load_model(source)
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for source in ("nothing", tmp_path / "empty", 3):
+        with pytest.raises(UserError, match="give .*preset"):
+            load_model(source)
+
+
+def test_a_run_that_has_nothing_yet_is_refused(tmp_path):
+    experiment = experiment_of("cnn.normalisation = 'task'", settings=TINY)
+    with RunDirectory(tmp_path, experiment.effective(), experiment.text(), seed=0) as run:
+        run.begin(0)
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        find_model(tmp_path)
