@@ -5,21 +5,19 @@ Every part of the library has a frozen dataclass of its settings (`data/config.p
 sentence what is wrong and where, and tells what a run's configuration was. It does not import
 TensorFlow, so that a wrong configuration is reported within a second or two.
 
-The configuration is gin's, one to a process: `load_configuration` replaces the one before.
+The configuration is gin's, one to a process, and in force inside a `with` only: what is made later takes
+its defaults from the dataclasses again.
 
-    load_configuration(['gin/quickstart.gin'], ['episodes.n_way = 10'])
-    episodes = configured(EpisodeConfig)
-    check_all_used()
+    with loaded_configuration(['gin/quickstart.gin'], ['episodes.n_way = 10']):
+        episodes = configured(EpisodeConfig)
+        check_all_used()
 """
 
-import dataclasses
+import contextlib
 import importlib
 import inspect
-import json
-import math
-import pathlib
 import re
-from typing import Any, Mapping, Sequence, Type, TypeVar
+from typing import Any, Iterator, Mapping, Sequence, Type, TypeVar
 
 import gin
 from hypertransformer_tf import gin_files
@@ -41,6 +39,18 @@ _bindings: list[gin_files.Binding] = []  # of the configuration in force, in the
 _macros_used: dict[str, str] = {}
 
 
+@contextlib.contextmanager
+def loaded_configuration(files: Sequence[str], bindings: Sequence[str] = ()) -> Iterator[None]:
+    """`load_configuration` for the time of a `with` block. Raises UserError."""
+    try:
+        load_configuration(files, bindings)
+        yield
+    finally:
+        gin.clear_config()
+        _bindings.clear()
+        _macros_used.clear()
+
+
 def load_configuration(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
     """Replaces gin's configuration by what the files and then the bindings say.
 
@@ -51,8 +61,7 @@ def load_configuration(files: Sequence[str], bindings: Sequence[str] = ()) -> No
     Raises:
       UserError: a file is not there or does not parse; a configurable, parameter or macro is unknown.
     """
-    for module in CONFIG_MODULES:
-        importlib.import_module(module)
+    import_configurables()
     gin.clear_config()
     references = gin_files.References()
     read: list[gin_files.Binding] = []
@@ -120,51 +129,31 @@ def check_all_used() -> None:
         raise UserError(f"Nothing in this run uses {', '.join(unused)}: take it out, or set what would use it.")
 
 
-def effective_configuration(*instances: Any) -> dict[str, dict[str, Any]]:
-    """All parameters of the given settings dataclasses, defaults included: {'episodes': {'n_way': 5, ...}}.
-
-    The result equals itself after a round trip through JSON, so that two runs can be compared.
-    """
-    return {_registered_name(type(instance)): _jsonable(dataclasses.asdict(instance)) for instance in instances}
-
-
-def configuration_text(*instances: Any) -> str:
-    """The same as a gin file that sets every parameter and so repeats the run."""
-    lines = []
-    for instance in instances:
-        name = _registered_name(type(instance))
-        for field in dataclasses.fields(instance):
-            value = getattr(instance, field.name)
-            lines.append(f"{name}.{field.name} = {_gin_literal(value)}")
-        lines.append("")
-    return "\n".join(lines)
-
-
 def gin_selector(name: str) -> str:
     """The full gin selector of a configurable's name, 'data' -> 'hypertransformer_tf.data.config.data', or ''."""
-    matches = _registry().matching_selectors(name)
+    matches = registered_configurables().matching_selectors(name)
     return matches[0] if len(matches) == 1 else ""
 
 
-def _registry() -> Any:
+def registered_configurables() -> Any:
+    """Gin's configurables by selector, each with its `name` and what it `wrapped`."""
     # The one private name of gin that is used: nothing public lists the configurables there are.
     return gin.config._REGISTRY
 
 
+def import_configurables() -> None:
+    """Makes all settings dataclasses known to gin."""
+    for module in CONFIG_MODULES:
+        importlib.import_module(module)
+
+
 def _configurable_names() -> set[str]:
-    return {entry.name for selector, entry in _registry().items() if not selector.startswith("gin.")}
-
-
-def _registered_name(cls: type) -> str:
-    for _, entry in _registry().items():
-        if entry.wrapped is cls:
-            return entry.name
-    raise ValueError(f"{cls.__name__} is not a gin configurable.")
+    return {entry.name for selector, entry in registered_configurables().items() if not selector.startswith("gin.")}
 
 
 def _names_class(name: str, cls: type) -> bool:
     selector = gin_selector(name)
-    return bool(selector) and _registry()[selector].wrapped is cls
+    return bool(selector) and registered_configurables()[selector].wrapped is cls
 
 
 def _check_macros(read: Sequence[gin_files.Binding], used: Mapping[str, str]) -> None:
@@ -186,7 +175,7 @@ def _bind(binding: gin_files.Binding) -> None:
         )
     if binding.parameter is None:
         return
-    known = set(inspect.signature(_registry()[selector].wrapped).parameters)
+    known = set(inspect.signature(registered_configurables()[selector].wrapped).parameters)
     if binding.parameter not in known:
         raise UserError(
             f"{binding.origin}: {binding.configurable} has no parameter {binding.parameter!r}"
@@ -203,29 +192,3 @@ def _operative_parameters() -> set[tuple[str, str, str]]:
         for binding in gin_files.read_binding(text, gin_files.References())
         if binding.parameter
     }
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, pathlib.PurePath):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if hasattr(value, "item"):  # a NumPy scalar
-        return value.item()
-    try:
-        json.dumps(value)
-    except TypeError:
-        return repr(value)
-    return value
-
-
-def _gin_literal(value: Any) -> str:
-    if isinstance(value, pathlib.PurePath):
-        return repr(str(value))
-    if dataclasses.is_dataclass(value):
-        return f"@{_registered_name(type(value))}()"
-    return repr(value)

@@ -1,10 +1,11 @@
-"""All settings of a run in one value, from the gin configuration in force. Knows nothing of TensorFlow."""
+"""All settings of a run in one value, from gin files and bindings. Knows nothing of TensorFlow."""
 
 import dataclasses
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
-from hypertransformer_tf.config import configuration_text, configured, effective_configuration
+from hypertransformer_tf.config import check_all_used, configured, loaded_configuration
+from hypertransformer_tf.config_record import configuration_text, effective_configuration
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.episodes.augmentation import AugmentationConfig
 from hypertransformer_tf.episodes.config import EpisodeConfig
@@ -12,6 +13,7 @@ from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationCon
 from hypertransformer_tf.episodes.mixture import MixedSampler
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.evaluation.config import EvaluationConfig
+from hypertransformer_tf.experiment_checks import check_together
 from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
 from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.training.config import LossConfig, OptimizerConfig, TrainingConfig
@@ -19,7 +21,11 @@ from hypertransformer_tf.training.config import LossConfig, OptimizerConfig, Tra
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Settings of data, episodes, model, training and evaluation."""
+    """Settings of data, episodes, model, training and evaluation.
+
+    Raises:
+      UserError: settings do not go together; see `experiment_checks.py`.
+    """
 
     data: DataConfig
     episodes: EpisodeConfig
@@ -33,6 +39,9 @@ class Experiment:
     optimizer: OptimizerConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
+
+    def __post_init__(self):
+        check_together({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
     @classmethod
     def from_configuration(cls) -> "Experiment":
@@ -65,13 +74,30 @@ class Experiment:
 
     def evaluation_sampler(self, images, split: str) -> EpisodeSampler:
         """Episodes of a split as they are, without augmentation; the same for every run with this seed."""
-        plain = AugmentationConfig(**_defaults(AugmentationConfig)), ImageAugmentationConfig(enabled=False)
+        plain = AugmentationConfig(), ImageAugmentationConfig(enabled=False)
         return EpisodeSampler(images, split, self.episodes, *plain, self.training.seed)
 
     def _parts(self) -> Tuple[Any, ...]:
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
 
-def _defaults(cls) -> Dict[str, Any]:
-    # Given outright, so that what gin binds for training does not reach evaluation.
-    return {field.name: field.default for field in dataclasses.fields(cls)}
+def load_experiment(
+    gin_file: Optional[str], gin_bindings: Sequence[str] = (), data_dir: Optional[str] = None
+) -> Experiment:
+    """Reads and checks a configuration; gin has forgotten it afterwards.
+
+    Args:
+      gin_file: a path, or a name within gin/; None is the defaults.
+      gin_bindings: changes to it.
+      data_dir: instead of data.data_dir.
+
+    Raises:
+      UserError: a value that cannot be used, or one that nothing uses.
+    """
+    bindings = list(gin_bindings)
+    if data_dir is not None:
+        bindings.append(f"data.data_dir = {data_dir!r}")
+    with loaded_configuration([] if gin_file is None else [gin_file], bindings):
+        experiment = Experiment.from_configuration()
+        check_all_used()
+    return experiment

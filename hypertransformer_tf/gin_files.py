@@ -62,16 +62,21 @@ def find_gin_file(name: str, beside: Optional[pathlib.Path] = None, origin: str 
     Raises:
       UserError: there is no such file; the nearest names are offered.
     """
-    folders = [beside or pathlib.Path.cwd(), GIN_FOLDER, GIN_FOLDER.parent]
-    for folder in folders:
-        for path in (folder / name, folder / f"{name}.gin"):
-            if path.is_file():
-                return path
-    known = {str(path.relative_to(GIN_FOLDER)) for path in GIN_FOLDER.rglob("*.gin")}
-    nearby = (folders[0] / name).parent
-    if nearby.is_dir():
-        known |= {path.name for path in nearby.glob("*.gin")}
     place = f" ({origin})" if origin else ""
+    if not name.strip():
+        raise UserError(f"The name of a gin file is empty{place}: give a path, or a name within gin/.")
+    folders = [beside or pathlib.Path.cwd(), GIN_FOLDER, GIN_FOLDER.parent]
+    nearby = (folders[0] / name).parent
+    known = {str(path.relative_to(GIN_FOLDER)) for path in GIN_FOLDER.rglob("*.gin")}
+    try:
+        for folder in folders:
+            for path in (folder / name, folder / f"{name}.gin"):
+                if path.is_file():
+                    return path
+        known |= {path.name for path in nearby.glob("*.gin")} if nearby.is_dir() else set()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"Gin file {name!r}{place} cannot be looked up: {reason}; give another path.") from None
     raise UserError(
         f"Gin file {name!r}{place} is not there, neither from {folders[0]} nor in "
         f"{GIN_FOLDER}{nearest(name.removeprefix('gin/'), known)}."

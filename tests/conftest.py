@@ -5,15 +5,6 @@ import pathlib
 
 import pytest
 
-import gin
-
-
-@pytest.fixture(autouse=True)
-def no_configuration_is_left_behind():
-    """What one test tells gin would be the default of every later settings dataclass."""
-    yield
-    gin.clear_config()
-
 
 @pytest.fixture(scope="session")
 def shared() -> pathlib.Path:

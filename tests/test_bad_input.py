@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from small_runs import TINY, experiment_of, run_command, tree, write_gin
 
+from hypertransformer_tf.runs.checkpoints import save_checkpoint
 from hypertransformer_tf.runs.run_directory import RunDirectory
 
 
@@ -109,11 +110,30 @@ def test_a_binding_that_nothing_uses(refused, gin_file):
         ("evaluation.episodes = 1", "at least 2"),
         ("data.source = 'imagenet'", "tfds:NAME"),
         ("data.image_size = 0", "from 1"),
+        ("training.seed = 2147483648", "from 0 to 2147483647"),
+        ("loss.variation = 0.5", "generator.add_trained_weights"),
+        ("data.image_size = 7", "too small"),
+        ("transformer.value_size = 9.0", "change one of the two"),
+        ("training.validation_episodes = 1", "at least 2"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_where_it_was_set(refused, gin_file, binding, remedy):
-    said = refused(gin_file, f"--gin_bindings={binding}")
-    assert binding in said and remedy in said
+    said = refused(gin_file, f"--gin_bindings={binding}", "--gin_bindings=transformer.heads = 2")
+    assert remedy in said and binding.replace("data.image_size = 7", "images of 7 pixels").removesuffix(".0") in said
+
+
+def test_a_gin_file_without_a_name(refused):
+    assert "The name of a gin file is empty" in refused("")
+
+
+def test_a_gin_file_with_a_name_that_no_file_can_have(refused):
+    assert "File name too long; give another path" in refused("x" * 300)
+
+
+@pytest.mark.parametrize("command", ["train", "benchmark"])
+def test_several_workers_that_are_not_named(refused, gin_file, command, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    assert "needs the environment variable TF_CONFIG" in refused(gin_file, "--strategy=multi_worker", command=command)
 
 
 # --- the data ---------------------------------------------------------------------------------------------------------
@@ -205,6 +225,25 @@ def test_a_run_that_another_process_is_training(gin_file, tmp_path, without_tens
     with _existing_run(tmp_path / "run"):
         said = _refused_at(tmp_path / "run", gin_file, without_tensorflow)
     assert f"is being used by process {os.getpid()}: wait until it ends" in said
+
+
+def test_a_run_directory_with_a_name_that_no_folder_can_have(gin_file, tmp_path, without_tensorflow):
+    path = tmp_path / ("x" * 300)
+    done = run_command("train", f"--gin_file={gin_file}", f"--run_dir={path}", environment=without_tensorflow)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "cannot be written: File name too long; choose another --run_dir" in done.stderr
+
+
+def test_fewer_steps_than_were_done(gin_file, tmp_path, without_tensorflow):
+    with _existing_run(tmp_path / "run") as run:
+        run.begin(0)
+        save_checkpoint(run.checkpoints, 5, {"w": np.ones(2)}, {})
+    before = tree(tmp_path / "run")
+    flags = (f"--gin_file={gin_file}", f"--run_dir={tmp_path / 'run'}", "--steps=4")
+    done = run_command("train", *flags, environment=without_tensorflow)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "training.steps = 4 (--steps) is fewer than the 5 steps" in done.stderr
+    assert {**tree(tmp_path / "run"), ".lock": b""} == {**before, ".lock": b""}
 
 
 def test_a_run_directory_below_a_file(gin_file, tmp_path, without_tensorflow):

@@ -135,6 +135,37 @@ def test_a_damaged_best_checkpoint_is_named(tmp_path):
         checkpoints.load_best(tmp_path)
 
 
+def _for_use(folder):
+    reports = []
+    return checkpoints.load_for_use(folder, reports.append), reports
+
+
+def test_the_best_is_used_and_the_newest_where_none_was_kept(tmp_path):
+    assert _for_use(tmp_path) == (None, [])
+    _save(tmp_path, 10, 20)
+    found, reports = _for_use(tmp_path)
+    assert found.step == 20 and not reports
+    checkpoints.save_best(tmp_path, 10, _arrays(10), {})
+    found, reports = _for_use(tmp_path)
+    assert found.step == 10 and not reports
+
+
+@pytest.mark.parametrize("harm, says", [("damaged", "is damaged"), ("missing", "is not there any more")])
+def test_a_best_that_is_lost_gives_way_to_the_newest_and_that_is_said(tmp_path, harm, says):
+    path = checkpoints.save_best(tmp_path, 10, _arrays(10), {})
+    checkpoints.save_checkpoint(tmp_path, 20, _arrays(20), {"best_validation": 0.5})
+    path.unlink() if harm == "missing" else os.truncate(path, 30)
+    found, (report,) = _for_use(tmp_path)
+    assert found.step == 20
+    assert "best.safetensors" in report and says in report and "of step 20, is used" in report
+
+
+def test_a_damaged_best_with_nothing_beside_it_is_named(tmp_path):
+    os.truncate(checkpoints.save_best(tmp_path, 10, _arrays(10), {}), 30)
+    with pytest.raises(UserError, match=r"best\.safetensors is damaged .*no other checkpoint"):
+        checkpoints.load_for_use(tmp_path)
+
+
 def test_loading_changes_nothing_and_leftovers_go_when_asked(tmp_path):
     _save(tmp_path, 10)
     leftover = tmp_path / ".checkpoint-00000020.safetensors.123.partial"

@@ -103,9 +103,15 @@ def test_train_passes_its_flags_on(called, monkeypatch):
     }
 
 
+def test_benchmark_takes_a_strategy(called, monkeypatch):
+    assert _main(benchmark, monkeypatch, "--gin_file=a.gin", "--strategy=one_device") == 0
+    assert called["strategy"] == "one_device" and called["seconds"] == 20
+
+
 def test_evaluate_measures_by_the_authors_protocol_unless_told_otherwise(called, monkeypatch, capsys):
     assert _main(evaluate, monkeypatch, "--run_dir=here") == 0
-    assert called == {"run_dir": "here", "split": "test", "episodes": 1024, "query_batches": 16, "data_dir": None}
+    expected = {"run_dir": "here", "split": "test", "episodes": 1024, "query_batches": 16, "data_dir": None}
+    assert called == {**expected, "n_way": None, "k_shot": None}
     assert capsys.readouterr().out == "accuracy 87.5%\n"
 
 

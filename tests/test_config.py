@@ -1,7 +1,6 @@
 """Configuration: what gin files and bindings say arrives, and whatever is wrong with them is one sentence."""
 
 import dataclasses
-import json
 import pathlib
 import subprocess
 import sys
@@ -71,6 +70,25 @@ def test_loading_again_forgets_what_was_loaded_before():
     config.load_configuration([], ["kettle.litres = 2"])
     config.load_configuration([], [])
     assert config.configured(Kettle).litres == 1.5
+
+
+def test_a_configuration_is_forgotten_at_the_end_of_its_block():
+    with config.loaded_configuration([], ["kettle.litres = 2"]):
+        assert config.configured(Kettle).litres == 2
+    assert Kettle().litres == 1.5 and config.unused_bindings() == []
+    with pytest.raises(UserError), config.loaded_configuration([], ["kettle.litres = 2", "kettle.size = 1"]):
+        pass
+    assert Kettle().litres == 1.5
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_empty_name_of_a_file_is_refused(name):
+    assert "The name of a gin file is empty" in _refused([name])
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".gin"])
+def test_a_name_too_long_for_a_file_is_refused(name):
+    assert "cannot be looked up: File name too long" in _refused([name])
 
 
 def test_blocks_and_macros_are_understood():
@@ -187,20 +205,6 @@ def test_a_binding_in_a_scope_counts_as_used_in_that_scope_only():
     with gin.config_scope("camping"):
         assert config.configured(Kettle).litres == 1
     config.check_all_used()
-
-
-def test_the_effective_configuration_has_every_parameter_and_survives_json():
-    config.load_configuration([], ["kettle.litres = 2"])
-    effective = config.effective_configuration(config.configured(Kettle), Teapot())
-    assert effective == {"kettle": {"litres": 2, "colours": ["red", "blue"], "owner": None}, "teapot": {"cups": 4}}
-    assert json.loads(json.dumps(effective)) == effective
-
-
-def test_the_saved_text_repeats_the_configuration():
-    config.load_configuration([], ["kettle.litres = 2.25", 'kettle.owner = "A \\"quoted\\" name"'])
-    instances = config.configured(Kettle), config.configured(Teapot)
-    config.load_configuration([_write("saved.gin", config.configuration_text(*instances))])
-    assert (config.configured(Kettle), config.configured(Teapot)) == instances
 
 
 def test_the_librarys_own_configuration_loads_within_two_seconds_and_without_tensorflow():

@@ -1,8 +1,12 @@
 """Measuring a run: what comes out, and what is refused."""
 
 import json
+import os
+import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 from small_runs import TINY, experiment_of, own_configuration, run_here, tree, write_gin
 
 from hypertransformer_tf.errors import UserError
@@ -70,14 +74,42 @@ def test_it_measures_the_same_each_time_and_splits_differ(run):
     assert _evaluate(run, split="train", episodes=6, query_batches=3).split == "train"
 
 
-def test_one_episode_gives_json_that_every_reader_takes(run, monkeypatch, capsys):
-    flags = (f"--run_dir={run}", "--episodes=1", "--query_batches=1", "--json")
-    status = run_here(monkeypatch, "evaluate", *flags)
-    said = capsys.readouterr()
-    if status == 0:
-        assert _strict(said.out)["interval_95"] is None
-    else:  # or it says that one episode has no interval
-        assert status == 2 and "--episodes" in said.err and said.err.count("\n") == 1
+def test_one_episode_has_no_interval_and_is_refused(run, monkeypatch, capsys):
+    assert run_here(monkeypatch, "evaluate", f"--run_dir={run}", "--episodes=1", "--json") == 2
+    said = capsys.readouterr().err
+    assert "--episodes" in said and said.count("\n") == 1
+    with pytest.raises(UserError, match="episodes = 1: it must be a whole number, at least 2"):
+        _evaluate(run, episodes=1)
+
+
+def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_newest(run, tmp_path, caplog):
+    shutil.copytree(run, tmp_path / "run")
+    os.truncate(tmp_path / "run" / "checkpoints" / "best.safetensors", 100)
+    assert _evaluate(tmp_path / "run", episodes=4, query_batches=1).step == 6
+    assert any("best.safetensors is damaged" in message for message in caplog.messages)
+
+
+def test_a_run_of_shared_features_alone_has_nothing_to_measure(tmp_path):
+    experiment = experiment_of("loss.shared_head = 1.0", "loss.only_shared_head = True", settings=TINY)
+    RunDirectory(tmp_path / "run", experiment.effective(), experiment.text(), seed=0).close()
+    with pytest.raises(UserError, match="trained its shared features only"):
+        _evaluate(tmp_path / "run")
+
+
+def test_data_that_changed_are_refused(tmp_path):
+    stream = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        for name in ("a", "b", "c"):
+            folder = tmp_path / "pictures" / split / f"{split} {name}"
+            folder.mkdir(parents=True)
+            for sample in range(4):
+                Image.fromarray(stream.integers(0, 256, (28, 28), np.uint8)).save(folder / f"{sample}.png")
+    gin_file = write_gin(tmp_path / "tiny.gin", f"data.source = 'folder:{tmp_path / 'pictures'}'", "training.steps = 1")
+    train(gin_file, run_dir=str(tmp_path / "run"))
+    shutil.copytree(folder, folder.with_name("test d"))
+    for again in (lambda: _evaluate(tmp_path / "run"), lambda: train(gin_file, run_dir=str(tmp_path / "run"))):
+        with pytest.raises(UserError, match="data changed since .* began: class '.*d' added to test"):
+            again()
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -237,6 +237,16 @@ def test_rates_are_drawn_for_each_step_from_zero_to_their_maximum():
     assert abs(both[0, 1]) < 0.3  # drawn apart from each other
 
 
+def test_parts_of_a_step_remove_as_many_samples_but_others():
+    """Groups and devices have seeds of their own and one of the step."""
+    config, fixed = LossConfig(max_remove_labelled=1.0), tf.constant((0, 5), tf.int32)
+    masks = [np.asarray(removal_mask(MANY, config, tf.constant((0, part), tf.int32), fixed)) for part in range(8)]
+    labelled = np.asarray(MANY) >= 0
+    rates = [mask[labelled].mean() for mask in masks]
+    assert max(rates) - min(rates) < 0.04  # five standard errors of 15,000 samples
+    assert all((masks[0] != mask).any() for mask in masks[1:])
+
+
 def test_what_is_removed_follows_from_the_seed():
     settings = {"max_remove_labelled": 0.5, "max_remove_unlabelled": 0.5}
     np.testing.assert_array_equal(_mask((3, 4), **settings), _mask((3, 4), **settings))

@@ -8,6 +8,7 @@ from numpy_reference import value
 from small_runs import TINY, experiment_of, glyphs
 
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation import protocol
 from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.runs.restore import build_model
@@ -19,7 +20,7 @@ EPISODES = 10
 class NearestMean:
     """Stands for a model: a support image 'generates' its mean brightness, a query gets the nearest one's label."""
 
-    def generate(self, images, labels):
+    def generate(self, images, labels, n_way):
         return tf.reduce_mean(tf.cast(images, tf.float32), (2, 3, 4)), tf.one_hot(labels, 2)
 
     def classify(self, images, weights):
@@ -91,6 +92,26 @@ def test_how_many_episodes_are_measured_at_once_changes_nothing(sampler, monkeyp
     results = _right_answers(sampler, 2)
     assert accuracy.episodes == EPISODES
     assert accuracy.mean == pytest.approx(np.mean(results), abs=1e-6)
+
+
+def test_large_images_are_measured_fewer_at_once(sampler, monkeypatch):
+    size, shapes = sampler.episode(0).query_images.nbytes, []
+    monkeypatch.setattr(protocol, "QUERY_BYTES_AT_ONCE", 2 * 3 * size)
+
+    class Watched(NearestMean):
+        def classify(self, images, weights):
+            shapes.append(images.shape[0])
+            return super().classify(images, weights)
+
+    accuracy = Evaluator(Watched(), compile=False).measure(sampler, EPISODES, 2)
+    assert set(shapes) == {3}
+    assert accuracy.mean == pytest.approx(np.mean(_right_answers(sampler, 2)), abs=1e-6)
+
+
+@pytest.mark.parametrize("episodes, query_batches", [(1, 1), (0, 1), (4, 0)])
+def test_too_little_to_measure_is_refused(sampler, episodes, query_batches):
+    with pytest.raises(UserError, match="at least"):
+        Evaluator(NearestMean(), compile=False).measure(sampler, episodes, query_batches)
 
 
 def test_the_answers_are_those_of_the_model_for_each_episode_alone(model, sampler):

@@ -53,6 +53,7 @@ def test_the_same_configuration_continues_the_run_and_adds_a_start(tmp_path):
     _open(tmp_path).close()
     with _open(tmp_path) as run:
         assert not run.is_new
+        run.begin(0)
     assert len(json.loads((tmp_path / "run.json").read_text())["starts"]) == 2
 
 
@@ -61,6 +62,7 @@ def test_more_steps_and_moved_data_are_no_difference(tmp_path, change):
     _open(tmp_path).close()
     with _open(tmp_path, change) as run:
         assert not run.is_new
+        run.begin(0)
     assert run_directory.read_configuration(tmp_path) == json.loads(json.dumps(change))
 
 
@@ -72,6 +74,47 @@ def test_another_configuration_is_refused_with_what_differs_and_nothing_changes(
     with pytest.raises(UserError, match=r"loss\.smoothing: 'unset' -> 0\.1"):
         _open(tmp_path, {**CONFIGURATION, "loss": {"smoothing": 0.1}})
     assert _tree(tmp_path) == before
+
+
+def test_a_run_that_goes_on_is_changed_only_once_it_begins(tmp_path):
+    _open(tmp_path).close()
+    before = _tree(tmp_path)
+    with _open(tmp_path, _changed("training", steps=900)) as run:
+        run.finish("stopped by an error", 0)
+    after = _tree(tmp_path)
+    assert {**before, ".lock": b""} == {**after, ".lock": b""}
+
+
+def test_a_parameter_that_is_new_has_had_its_default(tmp_path):
+    from hypertransformer_tf.experiment import load_experiment
+
+    effective = load_experiment(None).effective()
+    old = {name: dict(values) for name, values in effective.items() if name != "evaluation"}
+    del old["episodes"]["mixture"], old["cnn"]["normalisation"]
+    _open(tmp_path, old).close()
+    _open(tmp_path, effective).close()
+    with pytest.raises(UserError, match=r"another configuration \(episodes\.mixture: \[\] -> \[\[5, 1\]\]\)"):
+        _open(tmp_path, {**effective, "episodes": {**effective["episodes"], "mixture": [[5, 1]]}})
+
+
+def test_other_devices_than_before_are_noted_and_said(tmp_path):
+    devices = {"strategy": "OneDeviceStrategy", "replicas": 1, "tensorflow": "2.21.0"}
+    with _open(tmp_path) as run:
+        assert run.begin(0, devices) is None
+    with _open(tmp_path) as run:
+        assert run.begin(10, devices) is None
+    with _open(tmp_path) as run:
+        said = run.begin(20, {**devices, "replicas": 2})
+    assert "replicas 1 -> 2" in said and "tensorflow" not in said and "\n" not in said
+    starts = json.loads((tmp_path / "run.json").read_text())["starts"]
+    assert [start["devices"]["replicas"] for start in starts] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" + "x" * 300, "a\0b"])
+def test_a_name_that_no_folder_can_have_is_one_sentence(tmp_path, name):
+    with pytest.raises(UserError, match="Run directory .* cannot be written: .*; choose another --run_dir"):
+        _open(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path):

@@ -12,6 +12,7 @@ from small_runs import ROOT, SMALL, TINY, experiment_of, glyphs
 
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.training import step as step_module
 from hypertransformer_tf.training.build import build_training
 from hypertransformer_tf.training.step import as_floats
 
@@ -116,8 +117,9 @@ import sys
 import numpy as np
 from hypertransformer_tf.errors import UserError
 from test_step import _build, _trained
+print("replicas", _build("training.task_batch = 3", strategy="auto")[0].strategy.num_replicas_in_sync)
 try:
-    _build("training.task_batch = 3", strategy="auto")
+    _build("training.task_batch = 3", strategy="mirrored")
 except UserError as error:
     print(error)
 parts, batch = _build(strategy="auto")
@@ -132,6 +134,7 @@ np.savez(sys.argv[1], replicas=parts.strategy.num_replicas_in_sync, **moved)
     command = [sys.executable, "-c", program, str(tmp_path / "moved.npz")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "replicas 1\n" in done.stdout and "--strategy=auto uses 1 of 2 devices" in done.stderr
     assert "training.task_batch = 3 cannot be divided over 2 devices" in done.stdout
     moved = dict(np.load(tmp_path / "moved.npz"))
     assert moved.pop("replicas") == 2
@@ -150,6 +153,21 @@ def test_what_a_step_draws_follows_from_seed_and_step():
 
     assert loss(5) == loss(5)
     assert len({loss(step) for step in (0, 1, 2, 3, 2**15, 2**16, 2**17)}) == 7
+
+
+def test_groups_draw_for_themselves_from_a_seed_that_the_step_gives_all(eagerly, monkeypatch):
+    """How many samples a step removes is drawn once, whatever the number of groups."""
+    seeds, losses = [], step_module.task_batch_losses
+
+    def noted(model, batch, loss, step, seed, n_way, step_seed):
+        seeds.append((tuple(seed.numpy()), tuple(step_seed.numpy())))
+        return losses(model, batch, loss, step, seed, n_way, step_seed)
+
+    monkeypatch.setattr(step_module, "task_batch_losses", noted)
+    parts, batch = _build("training.groups = 4", "training.seed = 7", settings=TINY)
+    parts.step(batch, 3)
+    assert len({own for own, _ in seeds}) == 4
+    assert {shared for _, shared in seeds} == {(7, 3)}
 
 
 def test_a_task_batch_that_groups_do_not_divide_is_refused():

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from small_runs import ROOT
 
-from hypertransformer_tf.commands.cli import STRATEGIES
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.training import strategy
 from hypertransformer_tf.training.strategy import VIRTUAL_DEVICES, make_strategy
+from hypertransformer_tf.training.strategy_names import STRATEGIES
 
 several_accelerators = pytest.mark.skipif(
     len(tf.config.list_physical_devices("GPU")) > 1, reason="this machine has several accelerators"
@@ -24,8 +25,8 @@ def no_devices_asked_for(monkeypatch):
 
 
 def test_one_device_is_one_replica():
-    strategy = make_strategy("one_device")
-    assert isinstance(strategy, tf.distribute.OneDeviceStrategy) and strategy.num_replicas_in_sync == 1
+    made = make_strategy("one_device")
+    assert isinstance(made, tf.distribute.OneDeviceStrategy) and made.num_replicas_in_sync == 1
 
 
 @several_accelerators
@@ -33,10 +34,17 @@ def test_auto_is_one_device_where_there_is_one():
     assert isinstance(make_strategy("auto"), tf.distribute.OneDeviceStrategy)
 
 
+@pytest.mark.parametrize("shares, used", [(6, 3), (4, 2), (5, 1), (None, 3), (3, 3)])
+def test_auto_takes_the_most_devices_that_divide_the_task_batch_and_says_if_some_are_left(caplog, shares, used):
+    devices = strategy._evenly(["a", "b", "c"], shares)
+    assert devices == ["a", "b", "c"][:used]
+    assert [f"uses {used} of 3 devices" in message for message in caplog.messages] == [True] * (used < 3)
+
+
 def test_mirrored_may_be_asked_for_on_one_device():
-    strategy = make_strategy("mirrored")
-    assert isinstance(strategy, tf.distribute.MirroredStrategy)
-    assert strategy.num_replicas_in_sync == max(len(tf.config.list_logical_devices("GPU")), 1)
+    made = make_strategy("mirrored")
+    assert isinstance(made, tf.distribute.MirroredStrategy)
+    assert made.num_replicas_in_sync == max(len(tf.config.list_logical_devices("GPU")), 1)
 
 
 def test_virtual_devices_are_all_used():

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy_reference import value
 from small_runs import (
     SMALL,
@@ -28,10 +29,12 @@ from small_runs import (
     write_gin,
 )
 
-from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.errors import SaveError, UserError
 from hypertransformer_tf.runs.checkpoints import load_best, load_latest
 from hypertransformer_tf.runs.metrics_file import read_metrics
+from hypertransformer_tf.runs.restore import build_model
 from hypertransformer_tf.runs.run_directory import read_configuration
+from hypertransformer_tf.runs.state import model_arrays, restore_shared_features
 from hypertransformer_tf.training import build
 from hypertransformer_tf.training.loop import TrainingLoop
 from hypertransformer_tf.training.progress import ProgressReporter
@@ -50,6 +53,12 @@ def _train(gin_file, run_dir, **arguments):
 
 def _starts(run_dir):
     return json.loads((run_dir / "run.json").read_text())["starts"]
+
+
+def _metrics(run_dir):
+    """The lines of a run's metrics without what depends on the machine's pace."""
+    lines = read_metrics(run_dir / "metrics.jsonl")
+    return [{name: value for name, value in line.items() if "per_second" not in name} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +88,8 @@ def never_killed(long_gin_file, tmp_path_factory):
 
 def test_a_run_keeps_everything_about_it_in_its_directory(six_steps, gin_file):
     names = {path.name for path in six_steps.iterdir()}
-    assert names == {".lock", "config.gin", "config.json", "run.json", "metrics.jsonl", "tensorboard", "checkpoints"}
+    files = {"config.gin", "config.json", "data.json", "run.json", "metrics.jsonl"}
+    assert names == files | {".lock", "tensorboard", "checkpoints"}
     assert [path.name for path in sorted((six_steps / "checkpoints").iterdir())] == [
         "best.safetensors",
         "checkpoint-00000003.safetensors",
@@ -88,6 +98,7 @@ def test_a_run_keeps_everything_about_it_in_its_directory(six_steps, gin_file):
     assert any(path.stat().st_size > 0 for path in (six_steps / "tensorboard").glob("events.out.tfevents.*"))
     (start,) = _starts(six_steps)
     assert (start["outcome"], start["from_step"], start["to_step"], start["seed"]) == ("finished", 0, 6, 0)
+    assert start["devices"] == {"strategy": "OneDeviceStrategy", "replicas": 1, "tensorflow": tf.__version__}
 
 
 def test_its_configuration_repeats_it(six_steps, gin_file):
@@ -101,12 +112,14 @@ def test_its_metrics_are_those_of_training_validation_and_test(six_steps):
     lines = read_metrics(six_steps / "metrics.jsonl")
     assert [line["step"] for line in lines if "validation/accuracy" in line] == [3, 6]
     assert [line["step"] for line in lines if "test/accuracy" in line] == [6]
-    (trained,) = [line for line in lines if "train/loss" in line]
-    assert trained["step"] == 6 and trained["train/learning_rate"] == pytest.approx(0.01)
-    assert 0 <= trained["train/accuracy"] <= 1 and trained["train/episodes_per_second"] > 0
+    trained = [line for line in lines if "train/loss" in line]
+    assert [line["step"] for line in trained] == [2, 3, 4, 6]  # every second step, and before a checkpoint
+    assert trained[-1]["train/learning_rate"] == pytest.approx(0.01)
+    assert all(0 <= line["train/accuracy"] <= 1 and line["train/episodes_per_second"] > 0 for line in trained)
     best = load_best(six_steps / "checkpoints")
     accuracies = {line["step"]: line["validation/accuracy"] for line in lines if "validation/accuracy" in line}
     assert accuracies[best.step] == max(accuracies.values()) == best.metadata["validation"]
+    assert lines[-1]["test/step"] == best.step
     assert latest(six_steps).metadata["best_validation"] == best.metadata["validation"]
 
 
@@ -140,13 +153,60 @@ def test_a_run_that_was_continued_is_bit_for_bit_one_that_was_not(six_steps, gin
     assert_same_state(latest(tmp_path), latest(six_steps))
     ours, theirs = (read_metrics(run / "metrics.jsonl")[-1] for run in (tmp_path, six_steps))
     assert ours == theirs and ours["test/accuracy"] == result.test.mean
+    measured_at_3 = [line for line in _metrics(tmp_path) if "test/step" in line and line["step"] == 3]
+    assert [line for line in _metrics(tmp_path) if line not in measured_at_3] == _metrics(six_steps)
     assert [(start["from_step"], start["to_step"]) for start in _starts(tmp_path)] == [(0, 3), (3, 6)]
 
 
-def test_a_finished_run_is_only_measured_again(six_steps, gin_file, tmp_path):
-    shutil.copytree(six_steps, tmp_path / "run")
-    _train(gin_file, tmp_path / "run")
-    assert tree(tmp_path / "run" / "checkpoints") == tree(six_steps / "checkpoints")
+def test_a_finished_run_only_says_again_what_it_came_to(six_steps, gin_file, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    monkeypatch.setattr(TrainingLoop, "measure_best", lambda *arguments: pytest.fail("it was measured already"))
+    result = _train(gin_file, run)
+    assert tree(run / "checkpoints") == tree(six_steps / "checkpoints")
+    assert (run / "metrics.jsonl").read_bytes() == (six_steps / "metrics.jsonl").read_bytes()
+    assert result.test.mean == read_metrics(run / "metrics.jsonl")[-1]["test/accuracy"] and result.test.episodes == 8
+    assert f"test accuracy {result.test}, on classes never trained on" in capsys.readouterr().out
+    with pytest.raises(UserError, match="is fewer than the 6 steps"):
+        _train(gin_file, run, steps=5)
+    assert read_configuration(run)["training"]["steps"] == 6
+
+
+def test_a_run_is_finished_once_it_was_measured(six_steps, gin_file, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    (run / "metrics.jsonl").unlink()
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "measure_best", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _train(gin_file, run)
+    assert _starts(run)[-1]["outcome"] == "interrupted"
+    _train(gin_file, run)
+    assert _starts(run)[-1]["outcome"] == "finished"
+    assert read_metrics(run / "metrics.jsonl")[-1] == read_metrics(six_steps / "metrics.jsonl")[-1]
+
+
+def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_newest(six_steps, gin_file, tmp_path, caplog):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    (run / "metrics.jsonl").unlink()
+    os.truncate(run / "checkpoints" / "best.safetensors", 100)
+    _train(gin_file, run)
+    assert read_metrics(run / "metrics.jsonl")[-1]["test/step"] == 6
+    assert any("best.safetensors is damaged" in message and "step 6" in message for message in caplog.messages)
+
+
+def test_going_on_with_other_means_is_said(six_steps, gin_file, tmp_path, caplog):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    record = (run / "run.json").read_text().replace(f'"tensorflow": "{tf.__version__}"', '"tensorflow": "2.15.1"')
+    (run / "run.json").write_text(record)
+    _train(gin_file, run)
+    assert [f"tensorflow 2.15.1 -> {tf.__version__}" in message for message in caplog.messages] == [True]
 
 
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_taken(six_steps, gin_file, tmp_path, caplog):
@@ -176,6 +236,7 @@ def test_a_run_killed_at_random_moments_is_bit_for_bit_one_that_was_not(never_ki
     reached = [_kill_while_training(long_gin_file, run, moments.uniform(0, 0.3)) for _ in range(3)]
     _train(long_gin_file, run)
     assert_same_state(latest(run), latest(never_killed))
+    assert _metrics(run) == _metrics(never_killed)
     # No more than one interval between checkpoints was trained again.
     for step, start in zip(reached, _starts(run)[1:]):
         assert step - 20 <= start["from_step"] <= step + 20
@@ -291,6 +352,16 @@ def test_variables_that_are_not_finite_are_never_saved(tmp_path):
     assert latest(tmp_path).step == 2
 
 
+def test_tensorboard_files_that_cannot_be_written_are_an_error_of_saving(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise tf.errors.UnknownError(None, None, "No space left on device")
+
+    loop = _loop(_Folder(tmp_path), lambda parts: lambda batch, step: Losses(*[np.float32(1)] * 3))
+    monkeypatch.setattr(tf.summary, "scalar", full)
+    with pytest.raises(SaveError, match="tensorboard could not be written: No space left on device; the checkpoints"):
+        loop.train(ProgressReporter(50))
+
+
 def test_a_run_that_diverges_ends_with_status_two_and_one_sentence(tmp_path, monkeypatch, capsys):
     changes = ("optimizer.name = 'sgd'", "optimizer.learning_rate = 1000.0", "optimizer.warmup_steps = 0")
     always = ("training.checkpoint_every = 1", "training.validate_every = 0")
@@ -373,3 +444,27 @@ def test_shared_features_are_pre_trained_alone_and_another_run_begins_with_them(
         else:
             np.testing.assert_allclose(pre_trained[name], untrained[name], rtol=1e-6, err_msg=name)
     assert not any(name.startswith("model/shared_head/") for name in begun)
+
+    # Its own checkpoint has them now: the other run is not needed to go on.
+    shutil.rmtree(first)
+    assert _train(tmp_path / "second.gin", tmp_path / "second", steps=2).run_dir == second
+    assert latest(second).step == 2
+
+
+def test_shared_features_that_two_models_do_not_have_in_common_are_refused(tmp_path):
+    images = glyphs()
+    two, four = (
+        build_model(experiment_of(f"features.shared_layers = {layers}", *changes, settings=TINY), images)
+        for layers, changes in ((2, ()), (4, ("loss.shared_head = 1.0",)))
+    )
+    arrays = model_arrays(four)
+    restore_shared_features(two, arrays)
+    shared = {name: array for name, array in model_arrays(two).items() if name.startswith("model/shared_features/")}
+    assert shared
+    for name, array in shared.items():
+        np.testing.assert_array_equal(array, arrays[name])
+    with pytest.raises(UserError, match="none of this model's shared features"):
+        restore_shared_features(two, {name: array for name, array in arrays.items() if "shared_features" not in name})
+    wider = build_model(experiment_of("features.shared_dim = 6", settings=TINY), images)
+    with pytest.raises(UserError, match="does not fit"):
+        restore_shared_features(wider, arrays)

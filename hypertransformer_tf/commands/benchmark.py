@@ -25,6 +25,7 @@ def read_flags() -> argparse.Namespace:
     parser = cli.Parser("benchmark", _DESCRIPTION, _EXAMPLES)
     cli.add_configuration_flags(parser)
     cli.add_data_flag(parser)
+    cli.add_strategy_flag(parser)
     parser.add_argument(
         "--seconds", metavar="S", type=cli.positive_seconds, default=20.0, help="how long to measure (default: 20)"
     )
@@ -39,7 +40,11 @@ def _command() -> None:
     from hypertransformer_tf.training import benchmark  # late: it may need TensorFlow, the help does not
 
     result = benchmark.benchmark(
-        gin_file=flags.gin_file, gin_bindings=flags.gin_bindings, data_dir=flags.data_dir, seconds=flags.seconds
+        gin_file=flags.gin_file,
+        gin_bindings=flags.gin_bindings,
+        data_dir=flags.data_dir,
+        seconds=flags.seconds,
+        strategy=flags.strategy,
     )
     print(json.dumps(dataclasses.asdict(result)) if flags.json else result)
 

@@ -13,8 +13,7 @@ import sys
 from typing import Any, Callable, NoReturn, Optional, Sequence
 
 from hypertransformer_tf.errors import SaveError, UserError
-
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+from hypertransformer_tf.training.strategy_names import STRATEGIES
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,6 +65,16 @@ def add_data_flag(parser: Parser) -> None:
         "--data_dir",
         metavar="DIR",
         help="where prepared TFDS data lies (default: $TFDS_DATA_DIR, then ~/tensorflow_datasets)",
+    )
+
+
+def add_strategy_flag(parser: Parser) -> None:
+    """--strategy."""
+    parser.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="auto",
+        help="how devices share the work (default: auto, as many of the machine's as divide a task batch)",
     )
 
 

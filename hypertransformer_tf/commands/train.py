@@ -17,8 +17,8 @@ _EXAMPLES = """\
   bin/train --gin_file=gin/omniglot_4layer_fast.gin --run_dir=runs/seed_1 --seed=1
   bin/train --gin_file=gin/quickstart.gin --run_dir=runs/mine --gin_bindings="data.source = 'folder:my_images'"
       your own images: a folder with one sub-folder per class
-  bin/train --gin_file=gin/quickstart.gin --steps=20_000
-      continues the run in runs/quickstart to more steps"""
+  bin/train --gin_file=gin/omniglot_4layer.gin --steps=32_000
+      stops there; the same command with more steps goes on from it"""
 
 
 def main() -> int:
@@ -43,12 +43,7 @@ def read_flags() -> argparse.Namespace:
         type=cli.at_least(0),
         help="seed of initial weights and episodes, instead of training.seed",
     )
-    parser.add_argument(
-        "--strategy",
-        choices=cli.STRATEGIES,
-        default="auto",
-        help="how devices share the work (default: auto, all of the machine)",
-    )
+    cli.add_strategy_flag(parser)
     return parser.parse()
 
 

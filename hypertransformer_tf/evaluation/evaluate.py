@@ -1,15 +1,17 @@
 """Measuring a trained run: what bin/evaluate and notebooks call."""
 
 import dataclasses
+import logging
 import pathlib
 from typing import Optional
 
-from hypertransformer_tf.config import load_configuration
+from hypertransformer_tf.config_checks import require_whole_number
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.quiet_import import import_quietly
-from hypertransformer_tf.runs.checkpoints import load_best, load_latest
+from hypertransformer_tf.runs.checkpoints import load_for_use
+from hypertransformer_tf.runs.data_record import check_same_data, describe_data
 from hypertransformer_tf.runs.run_directory import read_configuration
 
 
@@ -60,25 +62,32 @@ def evaluate(
     Args:
       run_dir: the run's directory; it is only read.
       split: `train`, `validation` or `test`.
-      episodes: how many; the defaults are the authors' protocol.
+      episodes: how many, at least 2; the defaults are the authors' protocol.
       query_batches: query sets asked per episode.
       data_dir: where prepared TFDS data lies, if elsewhere than in training.
       n_way, k_shot: of the episodes, if others than the run's.
 
     Raises:
-      UserError: the directory is no run or has no checkpoint yet, the split has too few classes, or n_way is more than
-        the model was made for.
+      UserError: the directory is no run, has no checkpoint yet or trained only shared features, its data changed, the
+        split has too few classes, or n_way is more than the model was made for.
     """
+    require_whole_number("episodes", episodes, at_least=2)
+    require_whole_number("query_batches", query_batches, at_least=1)
     experiment = _experiment_of(run_dir, data_dir)
+    if experiment.loss.only_shared_head:
+        raise UserError(
+            f"The run in {run_dir} trained its shared features only (loss.only_shared_head = True): there is no CNN to "
+            "measure; begin another run with them by training.shared_features_from."
+        )
     images = load_images(experiment.data, experiment.episodes.most_classes)
+    check_same_data(run_dir, describe_data(images), "take the change back to measure it")
     asked = {name: value for name, value in (("n_way", n_way), ("k_shot", k_shot)) if value is not None}
     episodes_asked = dataclasses.replace(experiment.episodes, mixture=(), **asked)
     most = experiment.episodes.most_classes
     if episodes_asked.n_way > most:
         raise UserError(f"{episodes_asked.n_way}-way episodes: the model in {run_dir} tells 2 to {most} classes apart.")
     sampler = dataclasses.replace(experiment, episodes=episodes_asked).evaluation_sampler(images, split)
-    folder = pathlib.Path(run_dir) / "checkpoints"
-    checkpoint = load_best(folder) or load_latest(folder)
+    checkpoint = load_for_use(pathlib.Path(run_dir) / "checkpoints", logging.warning)
     if checkpoint is None:
         raise UserError(f"{run_dir} has no checkpoint yet: train it first, with bin/train.")
     import_quietly("tensorflow")
@@ -104,6 +113,4 @@ def evaluate(
 
 def _experiment_of(run_dir: str, data_dir: Optional[str]) -> Experiment:
     read_configuration(run_dir)  # says so in a sentence if this is no run
-    bindings = [] if data_dir is None else [f"data.data_dir = {data_dir!r}"]
-    load_configuration([str(pathlib.Path(run_dir) / "config.gin")], bindings)
-    return Experiment.from_configuration()
+    return load_experiment(str(pathlib.Path(run_dir).absolute() / "config.gin"), data_dir=data_dir)

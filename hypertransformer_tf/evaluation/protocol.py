@@ -1,16 +1,19 @@
 """Measuring a model: generate a CNN per episode, ask it one or several query sets, average (paper, Section 4)."""
 
-from typing import List
+from typing import List, Tuple
 
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.config_checks import require_whole_number
+from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 EPISODES_AT_ONCE = 16
+QUERY_BYTES_AT_ONCE = 2**28
 
 
 class Evaluator:
@@ -31,20 +34,25 @@ class Evaluator:
 
         Args:
           sampler: where the episodes come from.
-          episodes: how many.
+          episodes: how many, at least 2: one has no interval.
           query_batches: query sets per episode; an episode's accuracy is the mean over them.
+
+        Raises:
+          UserError: fewer episodes, or no query batch.
         """
-        batch = min(EPISODES_AT_ONCE, episodes)
+        require_whole_number("episodes", episodes, at_least=2)
+        require_whole_number("query_batches", query_batches, at_least=1)
+        size = sampler.episode(0).query_images.nbytes * query_batches
+        batch = max(1, min(EPISODES_AT_ONCE, episodes, QUERY_BYTES_AT_ONCE // size))
         accuracies: List[float] = []
 
         def make(index: int):
             # The last batch goes past the end instead of being smaller: one shape, one compilation.
-            first = index * batch
-            queries = [sampler.query_batches(first + offset, query_batches) for offset in range(batch)]
-            images, labels = zip(*queries)
-            return sampler.task_batch(first, batch), np.stack(images, 1), np.stack(labels, 1)
+            support = sampler.task_batch(index * batch, batch)
+            return support, *_query_batches(sampler, support, index * batch, query_batches)
 
-        with Prefetcher(make, 0, -(-episodes // batch)) as batches:
+        # No more than one waits: on large images a few of them would fill the memory.
+        with Prefetcher(make, 0, -(-episodes // batch), depth=1) as batches:
             for support, query_images, query_labels in batches:
                 weights = self._generate(support.support_images, support.support_labels, n_way=sampler.episodes.n_way)
                 correct = [
@@ -57,3 +65,16 @@ class Evaluator:
         """Share of right answers per episode: (T,)."""
         predicted = tf.argmax(self._model.classify(images, weights), -1, output_type=labels.dtype)
         return tf.reduce_mean(tf.cast(predicted == labels, tf.float32), -1)
+
+
+def _query_batches(
+    sampler: EpisodeSampler, batch: Episode, first: int, query_batches: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Query images (B, T, Q, H, W, C) and labels (B, T, Q) of the episodes of a task batch, which begins at `first`."""
+    if query_batches == 1:
+        return batch.query_images[np.newaxis], batch.query_labels[np.newaxis]
+    images = np.empty((query_batches, *batch.query_images.shape), batch.query_images.dtype)
+    labels = np.empty((query_batches, *batch.query_labels.shape), batch.query_labels.dtype)
+    for offset in range(len(batch.query_labels)):
+        images[:, offset], labels[:, offset] = sampler.query_batches(first + offset, query_batches)
+    return images, labels

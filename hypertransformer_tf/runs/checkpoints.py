@@ -116,6 +116,33 @@ def load_best(directory: _PathLike) -> Optional[Checkpoint]:
         return None
 
 
+def load_for_use(directory: _PathLike, report: Callable[[str], None] = logging.warning) -> Optional[Checkpoint]:
+    """The checkpoint to measure or use a run by: the best, or the newest where none was kept; None without any.
+
+    Args:
+      directory: changed in no way.
+      report: gets a sentence where the best was kept once but is missing or damaged, so that the newest is taken.
+
+    Raises:
+      UserError: no checkpoint can be read.
+    """
+    try:
+        best, problem = load_best(directory), "is not there any more"
+    except DamagedCheckpoint as error:
+        best, problem = None, f"is damaged ({error.reason})"
+    if best is not None:
+        return best
+    newest = load_latest(directory, report)
+    missed = problem.startswith("is damaged") or (
+        newest is not None and newest.metadata.get("best_validation", -1) >= 0
+    )
+    if newest is None and missed:
+        raise UserError(f"{pathlib.Path(directory) / BEST} {problem}, and there is no other checkpoint.")
+    if newest is not None and missed:
+        report(f"{pathlib.Path(directory) / BEST} {problem}; the newest checkpoint, of step {newest.step}, is used.")
+    return newest
+
+
 def load_checkpoint(path: _PathLike) -> Checkpoint:
     """Reads one checkpoint file and checks that it holds what was written.
 

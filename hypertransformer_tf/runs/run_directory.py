@@ -2,11 +2,13 @@
 
 config.json     all parameters; marks the folder as a run and is what a continued run is compared with
 config.gin      the same as a gin file that repeats the run
-run.json        seed, versions, code, machine and times of every start
+data.json       the classes it trains on and is measured on
+run.json        seed, versions, code, machine, devices and times of every start
 metrics.jsonl   one line per report of training or validation
 checkpoints/    see `checkpoints.py`
 """
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -14,30 +16,29 @@ import os
 import pathlib
 import sys
 from types import TracebackType
-from typing import IO, Any, Mapping, Optional, Sequence, Type, Union
+from typing import IO, Any, Iterable, Mapping, Optional, Sequence, Type, Union
 
 from hypertransformer_tf.errors import SaveError, UserError
-from hypertransformer_tf.runs import atomic_file, metrics_file, run_record
+from hypertransformer_tf.runs import atomic_file, data_record, metrics_file, run_configuration, run_record
+from hypertransformer_tf.runs.run_configuration import Configuration
+from hypertransformer_tf.runs.run_configuration import read_configuration as read_configuration
 
-Configuration = Mapping[str, Mapping[str, Any]]
-
-# How long a run goes on, and where its data lies, do not change what it computes.
-NOT_COMPARED = ("training.steps", "data.data_dir")
 _LOCK = ".lock"
-_SHOWN_DIFFERENCES = 6
 
 
 class RunDirectory:
     """A run directory held by this process, new or continued; `with` or `close()` releases it.
 
-    Nothing is written, and no folder made, before everything that could be refused has been checked.
+    Nothing is written, and no folder made, before everything that could be refused has been checked; a run that goes
+    on is changed by `begin` and not before.
 
     Args:
       path: the folder; it and its parents are made.
-      configuration: of `config.effective_configuration`.
-      configuration_text: of `config.configuration_text`.
+      configuration: of `config_record.effective_configuration`.
+      configuration_text: of `config_record.configuration_text`.
       seed: noted in run.json.
       command_line: noted in run.json; sys.argv if unset.
+      data: of `data_record.describe_data`; compared with what the run began with. None is not known.
 
     Attributes:
       path: the folder.
@@ -46,7 +47,7 @@ class RunDirectory:
 
     Raises:
       UserError: the folder is a file, cannot be written, holds something that is no run or a run of
-        another configuration, or another process is using it.
+        another configuration or with other data, or another process is using it.
     """
 
     def __init__(
@@ -56,33 +57,58 @@ class RunDirectory:
         configuration_text: str,
         seed: int,
         command_line: Optional[Sequence[str]] = None,
+        data: Optional[data_record.DataRecord] = None,
     ) -> None:
         self.path = pathlib.Path(path)
         self.checkpoints = self.path / "checkpoints"
         self._metrics = metrics_file.MetricsFile(self.path / "metrics.jsonl")
-        configuration = json.loads(json.dumps(configuration))
-        _check_can_be_used(self.path, configuration)
+        self._configuration = json.loads(json.dumps(configuration))
+        self._text, self._data = configuration_text, data
+        self._check_can_be_used()
         self._begun = False
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        self._lock = _acquire(self.path)
+        try:
+            self._lock = _acquire(self.path)
+        except UserError:
+            _remove_empty(self._made)
+            raise
         try:
             # Another process may have begun a run here between the first look and the lock.
-            self.is_new = _check_can_be_used(self.path, configuration)
+            self.is_new = self._check_can_be_used()
             self._record = self._read_record()
             self._record["starts"].append(
                 run_record.describe_start(seed, sys.argv if command_line is None else command_line)
             )
-            self._write_all(configuration, configuration_text)
+            if self.is_new:
+                self._write_all()
         except BaseException:
             self.close()
             raise
 
-    def begin(self, step: int) -> None:
-        """Notes from which step this start goes on, and drops metrics past it. Raises SaveError."""
+    def begin(self, step: int, devices: Optional[Mapping[str, Any]] = None) -> Optional[str]:
+        """Notes from which step this start goes on, and drops metrics past it.
+
+        Args:
+          step: steps done before.
+          devices: what computes, by name, noted in run.json.
+
+        Returns:
+          A sentence if other devices computed the steps before, otherwise None.
+
+        Raises:
+          SaveError: the directory cannot be written.
+        """
+        earlier, start = self._record["starts"][:-1], self._record["starts"][-1]
+        start.update(from_step=step, **({"devices": dict(devices)} if devices else {}))
+        if not self.is_new:
+            try:
+                self._write_all()
+            except UserError as error:
+                raise SaveError(str(error)) from error
         self._begun = True
         self._metrics.drop_after(step)
-        self._record["starts"][-1]["from_step"] = step
         self._write_record()
+        return run_record.changed_devices(earlier, devices or {}) if step else None
 
     def append_metrics(self, values: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl; `values` has a 'step'. Raises SaveError."""
@@ -90,6 +116,8 @@ class RunDirectory:
 
     def finish(self, outcome: str, step: int) -> None:
         """Notes in run.json how this start ended ('finished', 'interrupted', ...) and at which step."""
+        if not self._begun:
+            return
         self._record["starts"][-1].update(ended=run_record.now(), outcome=outcome, to_step=step)
         self._write_record()
 
@@ -110,13 +138,9 @@ class RunDirectory:
 
     def _withdraw(self) -> None:
         """Takes back a run that could not begin: its files, and the folders that were made for it."""
-        for name in ("config.json", "config.gin", "run.json", _LOCK):
+        for name in ("config.json", "config.gin", data_record.FILE, "run.json", _LOCK):
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.checkpoints, *self._made):
-            try:
-                folder.rmdir()
-            except OSError:  # something else lies in it by now
-                return
+        _remove_empty((self.checkpoints, *self._made))
 
     def _read_record(self) -> dict[str, Any]:
         try:
@@ -125,11 +149,24 @@ class RunDirectory:
         except (OSError, ValueError, KeyError, TypeError):
             return {"starts": []}
 
-    def _write_all(self, configuration: Configuration, text: str) -> None:
+    def _check_can_be_used(self) -> bool:
+        """Whether a run would be new here. Writes nothing."""
+        try:
+            is_new = _check_folder(self.path, self._configuration)
+        except (OSError, ValueError) as error:  # a name too long, a null character
+            raise _cannot_write(self.path, error) from None
+        if not is_new and self._data is not None:
+            remedy = "take the change back to continue it, or choose another --run_dir"
+            data_record.check_same_data(self.path, self._data, remedy)
+        return is_new
+
+    def _write_all(self) -> None:
         try:
             atomic_file.remove_partial_files(self.path)
-            _write_json(self.path / "config.json", configuration)
-            atomic_file.write_atomically(self.path / "config.gin", text.encode())
+            if self._data is not None:
+                _write_json(self.path / data_record.FILE, self._data)
+            _write_json(self.path / "config.json", self._configuration)
+            atomic_file.write_atomically(self.path / "config.gin", self._text.encode())
             _write_json(self.path / "run.json", self._record)
             self.checkpoints.mkdir(exist_ok=True)
             atomic_file.remove_partial_files(self.checkpoints)
@@ -143,45 +180,8 @@ class RunDirectory:
             raise SaveError(f"{self.path / 'run.json'} could not be written: {error.strerror or error}.") from error
 
 
-def read_configuration(path: Union[str, os.PathLike]) -> dict[str, dict[str, Any]]:
-    """The configuration of the run in a folder, as `config.effective_configuration` gave it.
-
-    Raises:
-      UserError: the folder is not there or holds no run, or its config.json cannot be read.
-    """
-    file = pathlib.Path(path) / "config.json"
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{path} is not a run directory (no config.json in it): give the directory that "
-            "bin/train named, such as runs/quickstart."
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged"
-        raise UserError(f"{file} cannot be read: {reason}.") from None
-
-
-def differences(old: Configuration, new: Configuration) -> list[str]:
-    """'episodes.n_way: 5 -> 20' for each parameter that differs and matters."""
-    flat_old, flat_new = _flat(old), _flat(new)
-    return [
-        f"{name}: {flat_old.get(name, 'unset')!r} -> {flat_new.get(name, 'unset')!r}"
-        for name in sorted(flat_old.keys() | flat_new.keys())
-        if name not in NOT_COMPARED and flat_old.get(name, _flat) != flat_new.get(name, _flat)
-    ]
-
-
-def _flat(configuration: Configuration) -> dict[str, Any]:
-    return {
-        f"{name}.{parameter}": value
-        for name, parameters in configuration.items()
-        for parameter, value in parameters.items()
-    }
-
-
-def _check_can_be_used(path: pathlib.Path, configuration: Configuration) -> bool:
-    """Whether a run would be new here. Writes nothing."""
+def _check_folder(path: pathlib.Path, configuration: Configuration) -> bool:
+    """Whether a run would be new in this folder."""
     existing = path
     while not existing.exists():
         existing = existing.parent
@@ -192,14 +192,7 @@ def _check_can_be_used(path: pathlib.Path, configuration: Configuration) -> bool
             f"Run directory {path} cannot be written: no permission in {existing}; choose another --run_dir."
         )
     if (path / "config.json").exists():
-        changed = differences(read_configuration(path), configuration)
-        if changed:
-            more = len(changed) - _SHOWN_DIFFERENCES
-            shown = ", ".join(changed[:_SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
-            raise UserError(
-                f"Run directory {path} holds a run of another configuration ({shown}): choose another "
-                "--run_dir, or take the change back to continue it."
-            )
+        run_configuration.check_same_configuration(path, configuration)
         return False
     foreign = [entry.name for entry in path.iterdir() if not _is_ours(entry)] if path.exists() else []
     if foreign:
@@ -212,7 +205,7 @@ def _check_can_be_used(path: pathlib.Path, configuration: Configuration) -> bool
 
 def _is_ours(entry: pathlib.Path) -> bool:
     # All that a process killed while it began a run can leave before config.json is there.
-    return entry.name == _LOCK or atomic_file.is_partial(entry)
+    return entry.name in (_LOCK, data_record.FILE) or atomic_file.is_partial(entry)
 
 
 def _acquire(path: pathlib.Path) -> IO[str]:
@@ -220,7 +213,7 @@ def _acquire(path: pathlib.Path) -> IO[str]:
     try:
         path.mkdir(parents=True, exist_ok=True)
         file = open(path / _LOCK, "a+", encoding="utf-8")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character
         raise _cannot_write(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -239,9 +232,16 @@ def _acquire(path: pathlib.Path) -> IO[str]:
     return file
 
 
+def _remove_empty(folders: Iterable[pathlib.Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):  # it was not made, or something else lies in it by now
+            folder.rmdir()
+
+
 def _write_json(path: pathlib.Path, value: Any) -> None:
     atomic_file.write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def _cannot_write(path: pathlib.Path, error: OSError) -> UserError:
-    return UserError(f"Run directory {path} cannot be written: {error.strerror or error}; choose another --run_dir.")
+def _cannot_write(path: pathlib.Path, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or error
+    return UserError(f"Run directory {path} cannot be written: {reason}; choose another --run_dir.")

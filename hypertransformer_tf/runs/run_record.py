@@ -6,7 +6,7 @@ import os
 import pathlib
 import platform
 import subprocess
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import hypertransformer_tf
 
@@ -37,6 +37,16 @@ def describe_start(seed: int, command_line: Sequence[str]) -> dict[str, Any]:
         },
         "process": os.getpid(),
     }
+
+
+def changed_devices(earlier: Sequence[Mapping[str, Any]], devices: Mapping[str, Any]) -> Optional[str]:
+    """A sentence if the last of the earlier starts that noted its devices had others; None otherwise."""
+    noted = [start["devices"] for start in earlier if start.get("devices")]
+    if not noted or not devices or noted[-1] == dict(devices):
+        return None
+    names = [name for name in devices if noted[-1].get(name) != devices[name]]
+    changes = ", ".join(f"{name} {noted[-1].get(name)} -> {devices[name]}" for name in names)
+    return f"The run goes on with other means than before ({changes}): its numbers may differ in their last digits."
 
 
 def now() -> str:

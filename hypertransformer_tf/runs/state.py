@@ -37,13 +37,23 @@ def restore_optimizer(optimizer: Any, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def restore_shared_features(model: HyperTransformer, arrays: Mapping[str, np.ndarray]) -> None:
-    """Copies only the shared feature extractor and the head on it, where both models have them."""
-    wanted = {
-        f"model/{name}": variable
-        for name, variable in model.named_variables().items()
-        if name.startswith(("shared_features/", "shared_head/"))
-    }
-    _assign(wanted, {name: array for name, array in arrays.items() if name in wanted}, "model/shared")
+    """Copies the shared feature extractor and the head on it as far as both models have them.
+
+    A head for another number of classes begins anew.
+
+    Raises:
+      UserError: the two have no shared features in common, or they differ in shape.
+    """
+    variables = {f"model/{name}": variable for name, variable in model.named_variables().items()}
+    both = {name: variables[name] for name in variables if name in arrays}
+    features = {name: variable for name, variable in both.items() if name.startswith("model/shared_features/")}
+    head = {name: variable for name, variable in both.items() if name.startswith("model/shared_head/")}
+    if not features:
+        raise UserError("the checkpoint has none of this model's shared features (features.shared_layers).")
+    if any(tuple(variable.shape) != arrays[name].shape for name, variable in head.items()):
+        head = {}
+    wanted = {**features, **head}
+    _assign(wanted, {name: arrays[name] for name in wanted}, "model/shared")
 
 
 def _variables(optimizer: Any) -> list:

@@ -9,10 +9,12 @@ import sys
 import time
 from typing import Optional, Sequence
 
+from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.episodes.prefetch import Prefetcher
+from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.quiet_import import import_quietly
-from hypertransformer_tf.training.train import load_experiment
+from hypertransformer_tf.training.strategy_names import check_strategy
 
 WARM_UP_STEPS = 5
 MANY_STEPS = 1_000_000_000
@@ -75,8 +77,10 @@ def benchmark(
     Raises:
       UserError: a value that cannot be used.
     """
+    check_strategy(strategy)
     experiment = load_experiment(gin_file, gin_bindings, data_dir)
     images = load_images(experiment.data, experiment.episodes.most_classes)
+    build_architecture(experiment.cnn, images.image_shape)  # images too small for it are refused here
     sampler, size = experiment.training_sampler(images), experiment.training.task_batch
     tensorflow = import_quietly("tensorflow")
     from hypertransformer_tf.training.build import build_training

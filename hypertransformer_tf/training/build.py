@@ -9,9 +9,7 @@ from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
-from hypertransformer_tf.runs.checkpoints import load_best, load_latest
 from hypertransformer_tf.runs.restore import build_model
-from hypertransformer_tf.runs.state import restore_shared_features
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.recipe import make_optimizer
 from hypertransformer_tf.training.step import TrainingStep
@@ -34,16 +32,13 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
     Raises:
       UserError: the strategy cannot be had, does not divide the task batch, or the images do not suit the model.
     """
-    strategy = make_strategy(strategy_name)
+    strategy = make_strategy(strategy_name, experiment.training.task_batch // experiment.training.groups)
     _check_division(experiment, strategy.num_replicas_in_sync)
     keras.utils.set_random_seed(experiment.training.seed)
     with strategy.scope():
         model = build_model(experiment, images)
         optimizer = make_optimizer(experiment.optimizer)
         update = FlatUpdate(model.trainable_variables, optimizer)
-    if experiment.training.shared_features_from:
-        _begin_with_shared_features(model, experiment.training.shared_features_from)
-        update.gather()
     step = TrainingStep(model, update, experiment.loss, experiment.training, strategy)
     return TrainingParts(strategy, model, optimizer, update, step)
 
@@ -55,10 +50,3 @@ def _check_division(experiment: Experiment, replicas: int) -> None:
             f"training.task_batch = {batch} cannot be divided over {replicas} devices with {groups} groups each: "
             f"choose a multiple of {replicas * groups}."
         )
-
-
-def _begin_with_shared_features(model: HyperTransformer, run_dir: str) -> None:
-    checkpoint = load_best(f"{run_dir}/checkpoints") or load_latest(f"{run_dir}/checkpoints")
-    if checkpoint is None:
-        raise UserError(f"training.shared_features_from = {run_dir!r} holds no checkpoint: give a run directory.")
-    restore_shared_features(model, checkpoint.arrays)

@@ -9,6 +9,7 @@ from hypertransformer_tf.errors import UserError
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam")
 SCHEDULES = ("constant", "exponential", "cosine")
+LARGEST_SEED = 2**31 - 1
 
 
 @gin.configurable("loss")
@@ -99,11 +100,11 @@ class TrainingConfig:
       groups: equal parts that a device's share of the task batch is computed in, side by side on a CPU's cores; their
         gradients are averaged. More than one helps where an operation is too small to use all cores by itself.
       compile: let XLA compile the step.
-      seed: of initial weights, episodes and dropout.
+      seed: of initial weights, episodes and dropout, from 0 to 2,147,483,647.
       validate_every: steps between validations; 0 validates only at the end.
-      validation_episodes: episodes of the meta-validation classes, the same each time.
+      validation_episodes: episodes of the meta-validation classes, the same each time; at least 2.
       checkpoint_every: steps between checkpoints: what a killed run repeats at most.
-      log_every: steps between lines of metrics.jsonl and TensorBoard scalars.
+      log_every: steps between lines of metrics.jsonl and TensorBoard scalars; there is one before every checkpoint too.
       shared_features_from: a run directory whose shared features this run begins with (pre-training).
     """
 
@@ -119,11 +120,17 @@ class TrainingConfig:
     shared_features_from: Optional[str] = None
 
     def __post_init__(self):
-        for name in ("steps", "task_batch", "groups", "validation_episodes", "checkpoint_every", "log_every"):
+        for name in ("steps", "task_batch", "groups", "checkpoint_every", "log_every"):
             require_whole_number(f"training.{name}", getattr(self, name), at_least=1)
+        require_whole_number("training.validation_episodes", self.validation_episodes, at_least=2)
         for name in ("seed", "validate_every"):
             require_whole_number(f"training.{name}", getattr(self, name), at_least=0)
+        if self.seed > LARGEST_SEED:
+            raise UserError(f"training.seed = {self.seed}: it must be a whole number from 0 to {LARGEST_SEED}.")
         require_flag("training.compile", self.compile)
+        given = self.shared_features_from
+        if given is not None and not (isinstance(given, str) and given):
+            raise UserError(f"training.shared_features_from = {given!r}: give a run directory, or None.")
         if self.task_batch % self.groups:
             raise UserError(
                 f"training.groups = {self.groups} does not divide training.task_batch = {self.task_batch}: "

@@ -1,26 +1,29 @@
 """The training loop: steps, validation, checkpoints, reports."""
 
-import math
-import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
-from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.errors import SaveError, UserError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.protocol import Evaluator
-from hypertransformer_tf.runs.checkpoints import load_best, load_latest, save_best, save_checkpoint
+from hypertransformer_tf.runs.checkpoints import Checkpoint, load_for_use, save_best, save_checkpoint
 from hypertransformer_tf.runs.run_directory import RunDirectory
-from hypertransformer_tf.runs.state import model_arrays, optimizer_arrays, restore_model, restore_optimizer
+from hypertransformer_tf.runs.state import (
+    model_arrays,
+    optimizer_arrays,
+    restore_model,
+    restore_optimizer,
+    restore_shared_features,
+)
 from hypertransformer_tf.training.build import TrainingParts
 from hypertransformer_tf.training.config import TrainingConfig
 from hypertransformer_tf.training.interruption import Interruption
+from hypertransformer_tf.training.loss_log import RECENT_STEPS, LossLog
 from hypertransformer_tf.training.progress import ProgressReporter
-
-FLUSH_STEPS = 20
 
 
 class TrainingLoop:
@@ -47,23 +50,33 @@ class TrainingLoop:
         self._model, self._optimizer, self._step, self._update = parts.model, parts.optimizer, parts.step, parts.update
         self._sampler, self._validation, self._run, self._config = sampler, validation, run, config
         self._evaluator = Evaluator(parts.model, config.compile)
-        self._writer = tf.summary.create_file_writer(str(run.path / "tensorboard"))
+        self._writer: Any = None  # made when there is something to write: a run that is refused leaves nothing
         self._done = self._saved = 0
         self._best = -1.0
-        self._unchecked: List[Any] = []
-        self._log: List[Any] = []
+        self._log = LossLog(config.task_batch)
+        self._devices = {
+            "strategy": type(parts.strategy).__name__,
+            "replicas": parts.strategy.num_replicas_in_sync,
+            "tensorflow": tf.__version__,
+        }
 
-    def restore(self, report) -> int:
-        """Takes the run up from its newest readable checkpoint; the number of steps done."""
-        checkpoint = load_latest(self._run.checkpoints, report)
-        if checkpoint is not None:
-            restore_model(self._model, checkpoint.arrays)
-            restore_optimizer(self._optimizer, checkpoint.arrays)
+    def restore(self, checkpoint: Checkpoint, report: Callable[[str], None]) -> None:
+        """Takes the run up from a checkpoint of it; `report` is told if other devices go on with it."""
+        restore_model(self._model, checkpoint.arrays)
+        restore_optimizer(self._optimizer, checkpoint.arrays)
+        self._update.gather()
+        self._done = self._saved = checkpoint.step
+        self._best = float(checkpoint.metadata.get("best_validation", -1.0))
+        changed = self._run.begin(self._done, self._devices)
+        if changed:
+            report(changed)
+
+    def begin(self, shared_features: Optional[Checkpoint] = None) -> None:
+        """Begins the run, with the shared features of another run's checkpoint if there is one."""
+        if shared_features is not None:
+            restore_shared_features(self._model, shared_features.arrays)
             self._update.gather()
-            self._done = self._saved = checkpoint.step
-            self._best = float(checkpoint.metadata.get("best_validation", -1.0))
-        self._run.begin(self._done)
-        return self._done
+        self._run.begin(0, self._devices)
 
     def train(self, progress: ProgressReporter) -> None:
         """Trains to the end.
@@ -79,18 +92,17 @@ class TrainingLoop:
             Interruption() as interruption,
             Prefetcher(lambda step: self._sampler.task_batch(step * size, size), self._done, steps) as batches,
         ):
-            since, counted = time.monotonic(), self._done
+            self._log.restart_clock()
             for batch in batches:
-                self._note(self._step(batch, self._done))
+                self._log.add(self._step(batch, self._done))
                 self._done += 1
-                if self._done % FLUSH_STEPS == 0 or self._done == config.steps or interruption.received:
+                if self._done % RECENT_STEPS == 0 or self._done == config.steps or interruption.received:
                     self._check_finite()
-                    now = time.monotonic()
-                    speed = (self._done - counted) * size / (now - since)
-                    self._report(progress, speed)
-                    since, counted = now, self._done
+                    self._report(progress)
+                if self._done % config.log_every == 0:
+                    self._write_log()
                 if self._act(progress, interruption):
-                    since, counted = time.monotonic(), self._done
+                    self._log.restart_clock()
 
     def _act(self, progress: ProgressReporter, interruption: Interruption) -> bool:
         """Validates and saves where it is time; whether it did."""
@@ -99,7 +111,7 @@ class TrainingLoop:
             last or (config.validate_every > 0 and self._done % config.validate_every == 0)
         )
         if validate:
-            self._check_finite()
+            self._write_log()
             self._validate(progress)
         if validate or last or self._done % config.checkpoint_every == 0 or interruption.received:
             self._save()
@@ -109,18 +121,10 @@ class TrainingLoop:
             return True
         return False
 
-    def _note(self, losses: Any) -> None:
-        self._unchecked.append(losses)
-
     def _check_finite(self) -> None:
-        """Looks at the losses since the last look; looking at each at once would make an accelerator wait."""
-        first = self._done - len(self._unchecked)
-        for offset, losses in enumerate(self._unchecked):
-            loss = float(losses.total)
-            if not math.isfinite(loss):
-                raise self._diverged(f"the loss was {loss} at step {first + offset + 1}")
-            self._log.append(losses)
-        self._unchecked.clear()
+        wrong = self._log.look(self._done)
+        if wrong is not None:
+            raise self._diverged(f"the loss was {wrong.loss} at step {wrong.step}")
 
     def _diverged(self, what: str) -> UserError:
         kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "nothing had been saved before"
@@ -129,25 +133,20 @@ class TrainingLoop:
             "another --run_dir."
         )
 
-    def _report(self, progress: ProgressReporter, speed: float) -> None:
-        recent = self._log[-FLUSH_STEPS:]
-        loss = sum(float(losses.cross_entropy) for losses in recent) / len(recent)
-        accuracy = sum(float(losses.accuracy) for losses in recent) / len(recent)
-        progress.update(self._done, loss, accuracy, speed)
-        if len(self._log) >= self._config.log_every or self._done == self._config.steps:
-            self._write_log(speed)
+    def _report(self, progress: ProgressReporter) -> None:
+        recent = self._log.recent()
+        progress.update(self._done, recent["cross_entropy"], recent["accuracy"], recent["episodes_per_second"])
 
-    def _write_log(self, speed: float) -> None:
-        count = len(self._log)
-        means = {
-            name: sum(float(getattr(losses, name)) for losses in self._log) / count
-            for name in ("total", "cross_entropy", "accuracy")
-        }
-        rate = float(tf.convert_to_tensor(self._optimizer.learning_rate))
-        values = {"loss": means["total"], "cross_entropy": means["cross_entropy"], "accuracy": means["accuracy"]}
-        values.update(episodes_per_second=speed, learning_rate=rate)
-        self._write({f"train/{name}": value for name, value in values.items()})
-        self._log.clear()
+    def _write_log(self) -> None:
+        """Writes a line about the steps since the last one, if there are any.
+
+        There is one before every checkpoint, so that a run taken up from it writes the lines it would have written.
+        """
+        self._check_finite()
+        line = self._log.take_line()
+        if line:
+            line["learning_rate"] = float(tf.convert_to_tensor(self._optimizer.learning_rate))
+            self._write({f"train/{name}": value for name, value in line.items()})
 
     def _validate(self, progress: ProgressReporter) -> None:
         accuracy = self._evaluator.measure(self._validation, self._config.validation_episodes)
@@ -159,7 +158,7 @@ class TrainingLoop:
             save_best(self._run.checkpoints, self._done, arrays, {"validation": accuracy.mean})
 
     def _save(self) -> None:
-        self._check_finite()
+        self._write_log()
         arrays = self._finite({**model_arrays(self._model), **optimizer_arrays(self._optimizer)})
         save_checkpoint(self._run.checkpoints, self._done, arrays, {"best_validation": self._best})
         self._saved = self._done
@@ -171,19 +170,34 @@ class TrainingLoop:
                 raise self._diverged(f"{name} was not finite after step {self._done}")
         return arrays
 
-    def _write(self, values) -> None:
+    def _write(self, values: Mapping[str, float]) -> None:
         self._run.append_metrics({"step": self._done, **values})
-        with self._writer.as_default(step=self._done):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
+        try:
+            if self._writer is None:
+                self._writer = tf.summary.create_file_writer(str(self._run.path / "tensorboard"))
+            with self._writer.as_default(step=self._done):
+                for name, value in values.items():
+                    tf.summary.scalar(name, value)
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            raise SaveError(
+                f"{self._run.path / 'tensorboard'} could not be written: {error.message.splitlines()[0]}; the "
+                "checkpoints saved so far are intact: make room and start the same command again."
+            ) from error
 
-    def measure_best(self, sampler: EpisodeSampler, episodes: int, query_batches: int) -> Accuracy:
-        """Measures the model with the variables of the best validation, if there was one, and keeps them in it."""
-        best = load_best(self._run.checkpoints)
-        if best is not None:
-            restore_model(self._model, best.arrays)
-        return self._evaluator.measure(sampler, episodes, query_batches)
+    def measure_best(
+        self, sampler: EpisodeSampler, episodes: int, query_batches: int, report: Callable[[str], None]
+    ) -> Tuple[Accuracy, int]:
+        """Measures the model with the variables of the best validation, or the newest, and keeps them in it.
+
+        Returns:
+          The accuracy, and the step of the checkpoint.
+        """
+        checkpoint = load_for_use(self._run.checkpoints, report)
+        if checkpoint is not None:
+            restore_model(self._model, checkpoint.arrays)
+        step = self._done if checkpoint is None else checkpoint.step
+        return self._evaluator.measure(sampler, episodes, query_batches), step
 
     @property
     def steps_done(self) -> int:

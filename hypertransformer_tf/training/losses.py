@@ -33,6 +33,7 @@ def task_batch_losses(
     step: tf.Tensor,
     seed: Optional[tf.Tensor] = None,
     n_way: Optional[int] = None,
+    step_seed: Optional[tf.Tensor] = None,
 ) -> Losses:
     """Generates a CNN per episode, classifies the query sets, and adds up the loss.
 
@@ -41,13 +42,15 @@ def task_batch_losses(
       batch: task batch of tensors, fields with a leading axis T.
       config: what is added to the cross-entropy.
       step: number of the training step, for the warm-up heads.
-      seed: (2,) int32, of dropout and of the removal of samples in this step; None for neither.
+      seed: (2,) int32, of dropout and of which samples are removed from these episodes; None for neither.
       n_way: classes of these episodes; None is the model's.
+      step_seed: (2,) int32, of what all parts of a step's task batch share: how many samples are removed. None is
+        `seed`, of a task batch that is not divided.
     """
     dropout = None if seed is None else Dropout(seed)
     if config.only_shared_head:
         return _shared_head_alone(model, batch, config, dropout)
-    mask = None if seed is None else removal_mask(batch.support_labels, config, seed)
+    mask = None if seed is None else removal_mask(batch.support_labels, config, seed, step_seed)
     weights = model.generate(batch.support_images, batch.support_labels, mask, dropout, n_way)
     logits, head_logits = model.classify_with_heads(batch.query_images, weights, dropout)
     cross_entropies = [_cross_entropy(batch.query_labels, each, config) for each in head_logits + (logits,)]
@@ -70,16 +73,19 @@ def head_weights(step: tf.Tensor, head_steps: int, heads: int) -> List[tf.Tensor
     return weights + [tf.clip_by_value(1.0 + position - heads, 0.0, 1.0)]
 
 
-def removal_mask(labels: tf.Tensor, config: LossConfig, seed: tf.Tensor) -> Optional[tf.Tensor]:
+def removal_mask(
+    labels: tf.Tensor, config: LossConfig, seed: tf.Tensor, step_seed: Optional[tf.Tensor] = None
+) -> Optional[tf.Tensor]:
     """Masks (T, S) random support samples: 1 = ignored. None where the configuration removes none.
 
-    The rates are drawn once for the step, from 0 to their maximum, for labelled and unlabelled samples apart.
+    The rates are drawn once for the step, from 0 to their maximum, for labelled and unlabelled samples apart; hence
+    from `step_seed`, which groups and devices share, while `seed` is their own.
     """
     if config.max_remove_labelled == 0 and config.max_remove_unlabelled == 0:
         return None
     most = tf.constant([config.max_remove_labelled, config.max_remove_unlabelled])
     fold = tf.random.experimental.stateless_fold_in
-    rates = tf.random.stateless_uniform((2,), fold(seed, -1)) * most
+    rates = tf.random.stateless_uniform((2,), fold(seed if step_seed is None else step_seed, -1)) * most
     rate = tf.where(labels >= 0, rates[0], rates[1])
     return tf.cast(tf.random.stateless_uniform(tf.shape(labels), fold(seed, -2)) < rate, tf.float32)
 

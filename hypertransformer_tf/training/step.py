@@ -75,21 +75,24 @@ class TrainingStep:
     def _replica_gradient(self, batch: Episode, step: tf.Tensor, n_way: int) -> Tuple[Losses, tf.Tensor]:
         groups = self._config.groups
         size = batch.support_images.shape[0] // groups
+        step_seed = tf.stack([tf.constant(self._config.seed, tf.int32), step])
         results = []
         for group in range(groups):
             share = Episode(*(field[group * size : (group + 1) * size] for field in batch))
-            results.append(self._group(share, step, self._seed(step, group), n_way))
+            results.append(self._group(share, step, self._seed(step_seed, group), n_way, step_seed))
         losses, gradients = zip(*results)
         return Losses(*map(_mean, zip(*losses))), _mean(gradients)
 
-    def _seed(self, step: tf.Tensor, group: int) -> tf.Tensor:
+    def _seed(self, step_seed: tf.Tensor, group: int) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         number = tf.cast(context.replica_id_in_sync_group, tf.int32) * self._config.groups + group
-        return tf.random.experimental.stateless_fold_in([tf.constant(self._config.seed, tf.int32), step], number)
+        return tf.random.experimental.stateless_fold_in(step_seed, number)
 
-    def _group_gradient(self, batch: Episode, step: tf.Tensor, seed: tf.Tensor, n_way: int) -> Tuple[Losses, tf.Tensor]:
+    def _group_gradient(
+        self, batch: Episode, step: tf.Tensor, seed: tf.Tensor, n_way: int, step_seed: tf.Tensor
+    ) -> Tuple[Losses, tf.Tensor]:
         with tf.GradientTape() as tape:
-            losses = task_batch_losses(self._model, batch, self._loss, step, seed, n_way)
+            losses = task_batch_losses(self._model, batch, self._loss, step, seed, n_way, step_seed)
         gradients = tape.gradient(losses.total, self._variables)
         # Pre-training reaches only a part of the model. (Keras' variables cannot ask the tape for zeros.)
         gradients = [

@@ -1,44 +1,56 @@
 """Which devices train: a `tf.distribute` strategy by name."""
 
+import logging
 import os
+from typing import Optional
 
 import tensorflow as tf
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.training.strategy_names import check_strategy
 
 VIRTUAL_DEVICES = "HT_VIRTUAL_DEVICES"
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
+def make_strategy(name: str, shares: Optional[int] = None) -> tf.distribute.Strategy:
     """The strategy of that name.
 
     Args:
       name: `one_device`; `mirrored` (all accelerators of this machine, or its virtual CPU devices); `multi_worker`
         (the machines in TF_CONFIG); `tpu`; or `auto`, which is `mirrored` where there are several accelerators or
         virtual devices, otherwise `one_device`.
+      shares: parts that a task batch has, which every device must get as many of. `auto` takes the largest number of
+        devices for which that can be, and says so if some are left; None takes all.
 
     The environment variable HT_VIRTUAL_DEVICES=N splits the CPU into N devices, for trying things out.
 
     Raises:
       UserError: the name is unknown, or what it needs is not there.
     """
+    check_strategy(name)
     _split_cpu()
     devices = _devices()
     if name == "auto":
+        devices = _evenly(devices, shares)
         name = "mirrored" if len(devices) > 1 else "one_device"
     if name == "one_device":
         return tf.distribute.OneDeviceStrategy(devices[0])
     if name == "mirrored":
         return tf.distribute.MirroredStrategy(devices)
-    if name == "multi_worker":
-        if "TF_CONFIG" not in os.environ:
-            raise UserError(
-                "--strategy=multi_worker needs the environment variable TF_CONFIG, which names the workers."
-            )
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "tpu":
-        return _tpu()
-    raise UserError(f"--strategy={name} is not known: use auto, one_device, mirrored, multi_worker or tpu.")
+    return tf.distribute.MultiWorkerMirroredStrategy() if name == "multi_worker" else _tpu()
+
+
+def _evenly(devices: list, shares: Optional[int]) -> list:
+    """As many of the devices as divide the shares."""
+    count = len(devices) if shares is None else max(n for n in range(1, len(devices) + 1) if shares % n == 0)
+    if count < len(devices):
+        logging.warning(
+            "--strategy=auto uses %d of %d devices: more do not divide training.task_batch / training.groups = %d.",
+            count,
+            len(devices),
+            shares,
+        )
+    return devices[:count]
 
 
 def _devices() -> list:
