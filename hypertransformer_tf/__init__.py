@@ -22,6 +22,7 @@ _WHERE = {
     "UserError": "hypertransformer_tf.errors",
     "benchmark": "hypertransformer_tf.training.benchmark",
     "evaluate": "hypertransformer_tf.evaluation.evaluate",
+    "generate": "hypertransformer_tf.deployment.generate",
     "load_images": "hypertransformer_tf.data.load",
     "train": "hypertransformer_tf.training.train",
 }

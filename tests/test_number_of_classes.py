@@ -8,7 +8,11 @@ import tensorflow as tf
 from hypertransformer_tf.errors import UserError
 
 LABELS = np.array([[0, 1, 1, -1, 0, -1, 0], [1, 1, 0, 1, -1, 0, -1]], np.int32)
-VARIANTS = [{}, {"transformer": {"variant": "encoder_decoder"}}, {"transformer": {"variant": "separate", "query_key_size": 8, "value_size": 8}}]
+VARIANTS = [
+    {},
+    {"transformer": {"variant": "encoder_decoder"}},
+    {"transformer": {"variant": "separate", "query_key_size": 8, "value_size": 8}},
+]
 VARIANTS += [{"generator": {"add_trained_weights": True}}, {"cnn": {"warmup_heads": "generated"}}]
 VARIANTS += [{"cnn": {"warmup_heads": "trained"}}]
 

@@ -155,3 +155,29 @@ def test_measured_images_are_not_augmented(experiment, images, sampler):
     assert all(image.tobytes() in known for image in np.concatenate([episode.support_images, episode.query_images]))
     trained = experiment.training_sampler(images).episode(0)
     assert not all(image.tobytes() in known for image in trained.support_images)
+
+
+def test_pictures_asked_alone_or_by_class_are_all_counted(sampler):
+    """A model whose answers do not depend on the other queries scores the same however it is asked."""
+    together = Evaluator(NearestMean(), compile=False).measure(sampler, EPISODES)
+    for asked in ("alone", "by_class"):
+        assert Evaluator(NearestMean(), compile=False).measure(sampler, EPISODES, asked=asked) == together
+
+
+def test_by_class_asks_about_one_class_at_a_time(sampler):
+    seen = []
+
+    class Watched(NearestMean):
+        def classify(self, images, weights):
+            seen.append(np.array(images)[..., 0, 0, 0])
+            return super().classify(images, weights)
+
+    evaluator = Evaluator(Watched(), compile=False)
+    evaluator._correct = evaluator._count_correct  # eagerly, to see the pictures
+    evaluator.measure(sampler, EPISODES, asked="by_class")
+    assert all((numbers == numbers[:, :1]).all() for numbers in seen)
+
+
+def test_another_way_of_asking_is_refused(sampler):
+    with pytest.raises(UserError, match="asked = 'twice' is not known"):
+        Evaluator(NearestMean(), compile=False).measure(sampler, EPISODES, asked="twice")

@@ -39,6 +39,12 @@ def read_flags() -> argparse.Namespace:
     )
     parser.add_argument("--n_way", metavar="N", type=cli.at_least(2), help="classes per episode, if not the run's")
     parser.add_argument("--k_shot", metavar="K", type=cli.at_least(1), help="labelled samples per class, likewise")
+    parser.add_argument(
+        "--asked",
+        choices=("together", "alone", "by_class"),
+        default="together",
+        help="how a CNN is asked about its query pictures; only a transductive model's answers differ",
+    )
     cli.add_data_flag(parser)
     parser.add_argument(
         "--json",
@@ -60,6 +66,7 @@ def _command() -> None:
         data_dir=flags.data_dir,
         n_way=flags.n_way,
         k_shot=flags.k_shot,
+        asked=flags.asked,
     )
     print(json.dumps(dataclasses.asdict(result)) if flags.json else result)
 

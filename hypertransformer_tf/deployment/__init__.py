@@ -1,1 +1,1 @@
-"""From a trained model and a few pictures to a small classifier of its own: made, calibrated, written, read and used."""
+"""From a trained model and a few pictures per class to a classifier that runs by itself."""

@@ -24,6 +24,7 @@ class Evaluation:
       split: which classes.
       n_way, k_shot, queries_per_class, unlabelled_per_class: the episodes.
       episodes, query_batches: how many, and query sets per episode.
+      asked: whether the pictures of a query set were asked about together.
       accuracy: mean over episodes, from 0 to 1.
       interval_95: half the width of its 95% interval.
     """
@@ -37,6 +38,7 @@ class Evaluation:
     unlabelled_per_class: int
     episodes: int
     query_batches: int
+    asked: str
     accuracy: float
     interval_95: float
 
@@ -44,7 +46,9 @@ class Evaluation:
         return (
             f"{self.run_dir}, step {self.step}: {self.n_way}-way {self.k_shot}-shot accuracy on {self.split} classes "
             f"{100 * self.accuracy:.2f}% +- {100 * self.interval_95:.2f} "
-            f"({self.episodes} episodes x {self.query_batches} query batches)"
+            f"({self.episodes} episodes x {self.query_batches} query batches"
+            + ("" if self.asked == "together" else f", asked {self.asked.replace('_', ' ')}")
+            + ")"
         )
 
 
@@ -56,6 +60,7 @@ def evaluate(
     data_dir: Optional[str] = None,
     n_way: Optional[int] = None,
     k_shot: Optional[int] = None,
+    asked: str = "together",
 ) -> Evaluation:
     """Measures the best checkpoint of a run (the newest, if none was validated).
 
@@ -66,6 +71,7 @@ def evaluate(
       query_batches: query sets asked per episode.
       data_dir: where prepared TFDS data lies, if elsewhere than in training.
       n_way, k_shot: of the episodes, if others than the run's.
+      asked: `together`, `alone` or `by_class`; see `evaluation/protocol.py`.
 
     Raises:
       UserError: the directory is no run, has no checkpoint yet or trained only shared features, its data changed, the
@@ -95,13 +101,14 @@ def evaluate(
     from hypertransformer_tf.runs.restore import restore_for_use
 
     evaluator = Evaluator(restore_for_use(experiment, images, checkpoint), experiment.training.compile)
-    accuracy = evaluator.measure(sampler, episodes, query_batches)
+    accuracy = evaluator.measure(sampler, episodes, query_batches, asked)
     return Evaluation(
         run_dir=str(run_dir),
         step=checkpoint.step,
         split=split,
         episodes=episodes,
         query_batches=query_batches,
+        asked=asked,
         accuracy=accuracy.mean,
         interval_95=accuracy.interval_95,
         n_way=episodes_asked.n_way,

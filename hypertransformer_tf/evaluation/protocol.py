@@ -5,13 +5,14 @@ from typing import List, Tuple
 import numpy as np
 import tensorflow as tf
 
-from hypertransformer_tf.config_checks import require_whole_number
+from hypertransformer_tf.config_checks import require_one_of, require_whole_number
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
+ASKED = ("together", "alone", "by_class")
 EPISODES_AT_ONCE = 16
 QUERY_BYTES_AT_ONCE = 2**28
 
@@ -29,17 +30,22 @@ class Evaluator:
         self._correct = tf.function(self._count_correct, jit_compile=compile, autograph=False)
         self._model = model
 
-    def measure(self, sampler: EpisodeSampler, episodes: int, query_batches: int = 1) -> Accuracy:
+    def measure(
+        self, sampler: EpisodeSampler, episodes: int, query_batches: int = 1, asked: str = "together"
+    ) -> Accuracy:
         """Mean accuracy over the first `episodes` episodes of a sampler.
 
         Args:
           sampler: where the episodes come from.
           episodes: how many, at least 2: one has no interval.
           query_batches: query sets per episode; an episode's accuracy is the mean over them.
+          asked: how the CNN is asked about a query set: all pictures `together`, each `alone`, or those of a class at a
+            time (`by_class`). It makes no difference to an inductive model (`cnn.normalisation`).
 
         Raises:
-          UserError: fewer episodes, or no query batch.
+          UserError: fewer episodes, no query batch, or another word for `asked`.
         """
+        require_one_of("asked", asked, ASKED)
         require_whole_number("episodes", episodes, at_least=2)
         require_whole_number("query_batches", query_batches, at_least=1)
         size = sampler.episode(0).query_images.nbytes * query_batches
@@ -56,15 +62,27 @@ class Evaluator:
             for support, query_images, query_labels in batches:
                 weights = self._generate(support.support_images, support.support_labels, n_way=sampler.episodes.n_way)
                 correct = [
-                    self._correct(images, labels, weights).numpy() for images, labels in zip(query_images, query_labels)
+                    self._ask(images, labels, weights, _parts(sampler, asked))
+                    for images, labels in zip(query_images, query_labels)
                 ]
                 accuracies.extend(np.mean(correct, axis=0))
         return Accuracy.of_episodes(accuracies[:episodes])
+
+    def _ask(self, images: np.ndarray, labels: np.ndarray, weights, parts: int) -> np.ndarray:
+        """Share of right answers per episode (T,), the query set asked about in so many equal parts."""
+        pairs = zip(np.split(images, parts, axis=1), np.split(labels, parts, axis=1))
+        return np.mean([self._correct(*pair, weights).numpy() for pair in pairs], axis=0)
 
     def _count_correct(self, images: tf.Tensor, labels: tf.Tensor, weights) -> tf.Tensor:
         """Share of right answers per episode: (T,)."""
         predicted = tf.argmax(self._model.classify(images, weights), -1, output_type=labels.dtype)
         return tf.reduce_mean(tf.cast(predicted == labels, tf.float32), -1)
+
+
+def _parts(sampler: EpisodeSampler, asked: str) -> int:
+    # A query set lies class by class, so that as many equal parts as classes are the classes.
+    n_way = sampler.episodes.n_way
+    return {"together": 1, "alone": n_way * sampler.episodes.queries_per_class, "by_class": n_way}[asked]
 
 
 def _query_batches(
