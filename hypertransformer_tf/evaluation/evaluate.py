@@ -87,8 +87,8 @@ def evaluate(
         )
     images = load_images(experiment.data, experiment.episodes.most_classes)
     check_same_data(run_dir, describe_data(images), "take the change back to measure it")
-    asked = {name: value for name, value in (("n_way", n_way), ("k_shot", k_shot)) if value is not None}
-    episodes_asked = dataclasses.replace(experiment.episodes, mixture=(), **asked)
+    sizes = {name: value for name, value in (("n_way", n_way), ("k_shot", k_shot)) if value is not None}
+    episodes_asked = dataclasses.replace(experiment.episodes, mixture=(), **sizes)
     most = experiment.episodes.most_classes
     if episodes_asked.n_way > most:
         raise UserError(f"{episodes_asked.n_way}-way episodes: the model in {run_dir} tells 2 to {most} classes apart.")
