@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 
 import numpy as np
@@ -10,6 +9,7 @@ from layer_checks import randomise
 from PIL import Image
 from small_model import changed
 
+from hypertransformer_tf.deployment.card import write_card
 from hypertransformer_tf.deployment.portable_cnn import portable_cnn
 from hypertransformer_tf.deployment.preprocessing import Preprocessing
 from hypertransformer_tf.deployment.presets import save_preset
@@ -75,5 +75,5 @@ def save_small_classifier(folder: pathlib.Path, names=("one bar", "zwei Bäume",
         "threshold": 0.0,
         "files": {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in contents.items()},
     }
-    (folder / "card.json").write_text(json.dumps({**values, **card}))
+    write_card(folder, {**values, **card})
     return folder

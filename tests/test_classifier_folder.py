@@ -8,6 +8,7 @@ import pytest
 from small_classifier import drawings, make_inductive_model, save_small_classifier
 
 from hypertransformer_tf.deployment.calibration import softmax
+from hypertransformer_tf.deployment.card import write_card
 from hypertransformer_tf.deployment.classifier_folder import read_classifier
 from hypertransformer_tf.errors import UserError
 
@@ -22,9 +23,13 @@ def copy(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "copy")
 
 
+def _read_card(directory):
+    return json.loads((directory / "card.json").read_text())
+
+
 def _change_card(directory, **values):
-    path = directory / "card.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    """As another program would have written it, its checksum too."""
+    write_card(directory, {**_read_card(directory), **values})
 
 
 def _refused(directory):
@@ -51,8 +56,7 @@ def test_a_picture_alone_is_answered_as_among_others(saved):
 
 
 def test_pictures_are_inverted_where_the_card_says_so(saved, copy):
-    card = json.loads((copy / "card.json").read_text())
-    _change_card(copy, preprocessing={**card["preprocessing"], "invert": True})
+    _change_card(copy, preprocessing={**_read_card(copy)["preprocessing"], "invert": True})
     images = drawings()[0][..., np.newaxis]
     np.testing.assert_allclose(
         read_classifier(copy).logits(images), read_classifier(saved).logits(255 - images), atol=1e-5
@@ -100,6 +104,22 @@ def test_a_changed_file_is_refused(copy, name):
 def test_a_card_that_does_not_fit_is_refused(copy, values, says):
     _change_card(copy, **values)
     assert says in _refused(copy)
+
+
+@pytest.mark.parametrize(
+    "values", [{"temperature": 0.51}, {"threshold": 0.1}, {"threshold": float("nan")}, {"more": 1}, {"sha256": None}]
+)
+def test_an_edited_card_is_refused(copy, values):
+    (copy / "card.json").write_text(json.dumps({**_read_card(copy), **values}))
+    assert "card.json is not as it was written, its own SHA-256 differs" in _refused(copy)
+
+
+def test_a_card_without_its_checksum_is_refused_and_one_with_another_layout_is_not(copy):
+    card = _read_card(copy)
+    (copy / "card.json").write_text(json.dumps(dict(reversed(card.items())), indent=7))
+    assert read_classifier(copy).card == card
+    (copy / "card.json").write_text(json.dumps({key: value for key, value in card.items() if key != "sha256"}))
+    assert "SHA-256 differs" in _refused(copy)
 
 
 def test_a_card_that_is_no_card(copy):

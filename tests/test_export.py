@@ -176,13 +176,6 @@ def test_a_transductive_model_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "served").exists()
 
 
-def test_statistics_that_would_count_padding_are_refused(tmp_path):
-    features = {"shared_batch_norm": True, "shared_layers": 2}
-    with pytest.raises(UserError, match="shared_batch_norm"):
-        export(served.make_model(cnn={"normalisation": "task"}, features=features), tmp_path / "1")
-    assert not (tmp_path / "1").exists()
-
-
 def test_what_exists_is_overwritten_only_when_asked_and_only_by_a_whole_export(tmp_path, monkeypatch):
     before = small_runs.tree(served.exported())
     with pytest.raises(UserError, match="exists already"):

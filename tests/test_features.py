@@ -164,6 +164,17 @@ def test_shared_batch_norm_knows_only_the_samples_of_its_own_episode():
     assert np.abs(np.array(layer(changed))[0, 0] - together[0, 0]).max() > 1e-3
 
 
+def test_masked_samples_count_in_no_moments_of_the_shared_batch_norm():
+    layer = SharedFeatures(4, 2, "same", batch_norm=True, name="shared")
+    layer.build((None, None, 8, 8, 1))
+    randomise(layer)
+    episodes, noise = _images(2, 5, 8, 8, 1), 100.0 * _images(2, 3, 8, 8, 1, seed=1)
+    mask = np.pad(np.zeros((2, 5), np.float32), ((0, 0), (1, 2)), constant_values=1)
+    padded = np.concatenate([noise[:, :1], episodes, noise[:, 1:]], 1)
+    np.testing.assert_allclose(layer(padded, mask)[:, 1:6], layer(episodes), rtol=1e-4, atol=1e-5)
+    assert np.abs(layer(padded)[:, 1:6] - layer(episodes)).max() > 1e-2
+
+
 def test_without_batch_norm_every_sample_stands_alone():
     layer = SharedFeatures(4, 3, "same", name="shared")
     layer.build((None, None, 8, 8, 1))

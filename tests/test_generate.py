@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import warnings
 
 import pytest
 from PIL import Image
@@ -44,6 +45,25 @@ def test_a_folder_becomes_a_classifier(preset, pictures, tmp_path, monkeypatch, 
     classifier = read_classifier(out)
     assert set(classifier.card["classes"]) == {"one bar", "zwei Bäume", "三"}
     assert classifier.card["model"]["name"] == "small preset" and len(classifier.card["model"]["sha256"]) == 64
+
+
+def test_the_seconds_of_the_forward_pass_are_printed_and_noted_in_the_card(pictures, tmp_path):
+    result = generate(pictures, tmp_path / "out", make_inductive_model(), formats=["onnx"])
+    assert result.card["generation"] == {
+        "seconds": result.seconds,
+        "preparation_seconds": result.preparation_seconds,
+    }
+    assert 0 < result.seconds < result.preparation_seconds
+    assert f"weights generated in {1000 * result.seconds:.0f} ms, after" in str(result)
+
+
+def test_pillows_own_warning_of_large_pictures_is_not_shown(preset, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)  # the pictures have 256
+    flags = (f"--support={pictures}", f"--out={tmp_path / 'out'}", f"--model={preset}", "--formats=onnx")
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        assert _run(monkeypatch, *flags) == 0
+    assert not [each for each in shown if issubclass(each.category, Image.DecompressionBombWarning)]
 
 
 def test_unlabelled_pictures_are_part_of_the_support_set(preset, pictures, tmp_path):

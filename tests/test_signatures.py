@@ -58,6 +58,21 @@ def test_a_padded_support_sample_changes_nothing_whatever_it_holds():
     np.testing.assert_allclose(_ask("generate", **padded), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_padding_changes_nothing_of_a_model_with_shared_batch_norm():
+    features = {"shared_batch_norm": True, "shared_layers": 2, "shared_dim": 5}
+    model = served.make_model(cnn={"normalisation": "task"}, transformer={"layers": 1}, features=features)
+    graph, request = SignatureGraphs(model).build()["few_shot"], served.few_shot()
+    padded = dict(request)
+    for name, value in {"support_images": 200, "support_labels": 77, "support_mask": 1}.items():
+        widths = [(0, 0), (2, 1)] + [(0, 0)] * (request[name].ndim - 2)
+        padded[name] = np.pad(request[name], widths, constant_values=value)
+    answers = [
+        graph(**{name: tf.constant(value) for name, value in given.items()})["probabilities"].numpy()
+        for given in (request, padded)
+    ]
+    np.testing.assert_allclose(answers[1], answers[0], atol=1e-5)
+
+
 def test_tasks_of_one_request_do_not_see_each_other():
     together = _ask("few_shot", **served.few_shot())
     alone = [_ask("few_shot", **{name: value[i : i + 1] for name, value in served.few_shot().items()}) for i in (0, 1)]

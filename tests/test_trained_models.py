@@ -9,7 +9,7 @@ from small_runs import TINY, experiment_of
 from hypertransformer_tf.deployment.trained_models import find_model, load_model
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
-from hypertransformer_tf.runs.checkpoints import save_checkpoint
+from hypertransformer_tf.runs.checkpoints import save_best, save_checkpoint
 from hypertransformer_tf.runs.run_directory import RunDirectory
 from hypertransformer_tf.runs.state import model_arrays
 
@@ -39,6 +39,20 @@ def test_the_newest_checkpoint_of_a_run(tmp_path):
     for name, array in model_arrays(found.model).items():
         np.testing.assert_array_equal(array, expected[name])
     assert found.model.n_way == trained.n_way and not found.model.heads and found.model.shared_head is None
+
+
+def test_the_best_checkpoint_of_a_run_and_with_a_warning_the_newest_where_it_is_damaged(tmp_path, caplog):
+    trained = _save_run(tmp_path / "run", "cnn.normalisation = 'support'")
+    best = {name: array + 1 for name, array in model_arrays(trained).items()}
+    path = save_best(tmp_path / "run" / "checkpoints", 2, best, {})
+    name = next(name for name in best if name.endswith("kernel") and "generator" in name)
+    expected = {"best": best[name], "newest": best[name] - 1}
+    key = name.partition("/")[2]
+    np.testing.assert_array_equal(find_model(tmp_path / "run").arrays[key], expected["best"])
+    assert not caplog.records
+    path.write_bytes(path.read_bytes()[:-8])
+    np.testing.assert_allclose(find_model(tmp_path / "run").arrays[key], expected["newest"], atol=1e-6)
+    assert "is damaged" in caplog.text and "the newest checkpoint, of step 3, is used" in caplog.text
 
 
 def test_a_model_found_by_name_is_built_once(tmp_path):

@@ -9,7 +9,7 @@ from hypertransformer_tf.commands import cli
 _DESCRIPTION = """\
 Writes a whole HyperTransformer as a SavedModel for TensorFlow Serving. It has the signatures few_shot (labelled
 pictures and queries in, probabilities out), generate and classify (the same in two steps, so that a client generates
-once and asks often), and few_shot_bytes (PNG or JPEG). It needs TensorFlow and nothing else to run.
+once and asks often), and few_shot_bytes (PNG, GIF or JPEG). It needs TensorFlow and nothing else to run.
 docs/serving/README.md says how to serve it."""
 
 _EXAMPLES = """\

@@ -1,6 +1,7 @@
 """bin/generate: from a folder of pictures to a small classifier of its own."""
 
 import argparse
+import warnings
 
 from hypertransformer_tf.commands import cli
 
@@ -49,6 +50,10 @@ def read_flags() -> argparse.Namespace:
 
 def _command() -> None:
     flags = read_flags()
+    from PIL.Image import DecompressionBombWarning
+
+    # Pillow's own warning of large pictures: those that are too large are left out with a sentence.
+    warnings.simplefilter("ignore", DecompressionBombWarning)
     from hypertransformer_tf.deployment import generate  # late: it may need TensorFlow, the help does not
 
     result = generate.generate(

@@ -13,13 +13,17 @@ prior on its logarithm.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+import functools
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
+    from hypertransformer_tf.cnn.weights import GeneratedWeights
     from hypertransformer_tf.model.hypertransformer import HyperTransformer
+
+Generate = Callable[..., "GeneratedWeights"]
 
 LEAVE_ONE_OUT, COPIES = "leave one out", "copies"
 
@@ -81,7 +85,9 @@ class Calibration:
         }
 
 
-def calibrate(model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, n_way: int) -> Calibration:
+def calibrate(
+    model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, n_way: int, generate: Optional[Generate] = None
+) -> Calibration:
     """Sets temperature and threshold of the classifier that `model` generates from a support set.
 
     Args:
@@ -89,18 +95,22 @@ def calibrate(model: "HyperTransformer", images: np.ndarray, labels: np.ndarray,
       images: (S, H, W, C) uint8 as the model takes them.
       labels: (S,) int32 from 0 to n_way - 1, each at least once; -1 = no label.
       n_way: number of classes.
+      generate: of images, labels and (not always) mask, instead of the model's own; see `compiled_generation.py`.
     """
-    return calibration_from(ask_about_support(model, images, labels, n_way))
+    return calibration_from(ask_about_support(model, images, labels, n_way, generate))
 
 
-def ask_about_support(model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, n_way: int) -> HeldOut:
+def ask_about_support(
+    model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, n_way: int, generate: Optional[Generate] = None
+) -> HeldOut:
     """Asks about support pictures as if they were new: leave one out, or copies. Arguments as for `calibrate`."""
+    generate = functools.partial(model.generate, n_way=n_way) if generate is None else generate
     places = _places_to_leave_out(labels, n_way)
     if len(places) >= n_way:
-        return HeldOut(_leave_each_out(model, images, labels, places, n_way), labels[places], LEAVE_ONE_OUT)
+        return HeldOut(_leave_each_out(model, images, labels, places, generate), labels[places], LEAVE_ONE_OUT)
     known = np.flatnonzero(labels >= 0)
     copies = np.stack([_moved(images[place], *how) for place in known for how in _COPIES])
-    weights = model.generate(images, labels, n_way=n_way)
+    weights = generate(images, labels)
     logits = [
         np.asarray(model.classify(copies[start : start + _MOST_ASKED], weights))
         for start in range(0, len(copies), _MOST_ASKED)
@@ -184,7 +194,7 @@ def _places_to_leave_out(labels: np.ndarray, n_way: int) -> np.ndarray:
 
 
 def _leave_each_out(
-    model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, places: np.ndarray, n_way: int
+    model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, places: np.ndarray, generate: Generate
 ) -> np.ndarray:
     """Logits (N, n_way) of the pictures at `places`, each by a classifier that has not seen it."""
     at_once = max(1, _SAMPLES_AT_ONCE // len(labels))
@@ -194,7 +204,7 @@ def _leave_each_out(
         mask = np.zeros((len(left_out), len(labels)), np.float32)
         mask[np.arange(len(left_out)), left_out] = 1.0
         support = np.broadcast_to(images, (len(left_out), *images.shape))
-        weights = model.generate(support, np.broadcast_to(labels, mask.shape), mask, n_way=n_way)
+        weights = generate(support, np.broadcast_to(labels, mask.shape), mask)
         logits.append(np.asarray(model.classify(images[left_out][:, np.newaxis], weights))[:, 0])
     return np.concatenate(logits)
 

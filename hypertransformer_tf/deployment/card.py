@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional
 
 from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.deployment.calibration import Calibration
+from hypertransformer_tf.deployment.card_checksum import KEY, card_checksum
 from hypertransformer_tf.deployment.classifier_folder import CARD, FORMAT_VERSION
 from hypertransformer_tf.deployment.support_folder import SupportSet
 
@@ -74,7 +75,9 @@ def file_list(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
     return files
 
 
-def write_card(directory: pathlib.Path, card: Mapping[str, Any]) -> None:
-    """Writes card.json. Raises OSError."""
+def write_card(directory: pathlib.Path, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes card.json with its checksum; the card as it was written. Raises OSError."""
+    card = {**card, KEY: card_checksum(card)}
     text = json.dumps(card, indent=2, ensure_ascii=False, allow_nan=False)
     (directory / CARD).write_text(text + "\n", encoding="utf-8")
+    return card

@@ -19,6 +19,7 @@ from hypertransformer_tf.cnn.architecture import Architecture, build_architectur
 from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.config import plain_sentence
 from hypertransformer_tf.deployment.calibration import softmax
+from hypertransformer_tf.deployment.card_checksum import KEY, card_checksum
 from hypertransformer_tf.deployment.picture_files import shown
 from hypertransformer_tf.deployment.preprocessing import Preprocessing
 from hypertransformer_tf.deployment.support_folder import NONE_OF_THESE
@@ -134,7 +135,16 @@ def _read_card(directory: pathlib.Path) -> dict[str, Any]:
             f"Classifier {shown(str(directory))} has format version {card['format_version']!r} and this library reads "
             f"{FORMAT_VERSION}: use the version of the library that wrote it, or generate it again."
         )
+    if card.get(KEY) != _checksum(card):
+        raise _damaged(directory, f"{CARD} is not as it was written, its own SHA-256 differs")
     return card
+
+
+def _checksum(card: Mapping[str, Any]) -> str:
+    try:
+        return card_checksum(card)
+    except ValueError:  # Python reads NaN and Infinity, which are no JSON
+        return ""
 
 
 def _read_checked(directory: pathlib.Path, name: str, card: Mapping[str, Any]) -> bytes:

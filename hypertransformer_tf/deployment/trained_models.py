@@ -11,7 +11,7 @@ from hypertransformer_tf.deployment.presets import find_preset, preset_names, re
 from hypertransformer_tf.deployment.support_folder import file_sha256
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.config import ModelConfig
-from hypertransformer_tf.runs.checkpoints import load_best, load_latest
+from hypertransformer_tf.runs.checkpoints import load_for_use
 from hypertransformer_tf.runs.run_directory import read_configuration
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def find_model(source: Union[str, os.PathLike]) -> ModelFiles:
 
     Args:
       source: the name of a preset in the package, the directory of a preset, or the directory of a run, of which the
-        best checkpoint is taken (the newest, if none was validated).
+        best checkpoint is taken (the newest, if none was validated, or, with a warning, if the best is damaged).
 
     Raises:
       UserError: there is nothing of this name, it is damaged, has no checkpoint, or is a transductive model.
@@ -77,7 +77,7 @@ def _load(source: str, directory: str) -> TrainedModel:
 
 def _read_run(directory: pathlib.Path) -> ModelFiles:
     configuration = read_configuration(directory)
-    checkpoint = load_best(directory / "checkpoints") or load_latest(directory / "checkpoints")
+    checkpoint = load_for_use(directory / "checkpoints")
     if checkpoint is None:
         raise UserError(f"{directory} has no checkpoint yet: train it first, with bin/train.")
     arrays = {name[len(_MODEL) :]: array for name, array in checkpoint.arrays.items() if name.startswith(_MODEL)}

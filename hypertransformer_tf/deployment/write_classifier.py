@@ -75,7 +75,7 @@ def write_classifier(
             trained.name, trained.sha256, model.config.cnn, support, calibration, measured, file_list(folder)
         )
         card.update(more or {})
-        write_card(folder, card)
+        card = write_card(folder, card)
     return card
 
 

@@ -149,7 +149,8 @@ class SharedFeatures(keras.layers.Layer):
       batch_norm: normalise after each ReLU.
       initializer: Keras' name of the kernels' initialiser.
 
-    Call: (T, S, H, W, C) float32 -> (T, S, features).
+    Call: (T, S, H, W, C) float32, and a mask (T, S), 1 = a sample that does not count in the moments, or None
+    -> (T, S, features).
     """
 
     def __init__(
@@ -197,19 +198,19 @@ class SharedFeatures(keras.layers.Layer):
                 )
             side = (side - 3) // 2 + 1
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, support_mask: Optional[tf.Tensor] = None) -> tf.Tensor:
         shape = tf.shape(inputs)
         outputs = tf.reshape(inputs, (-1,) + tuple(inputs.shape[2:]))
         for index, (kernel, bias, stride) in enumerate(self.convolutions):
             outputs = tf.nn.relu(tf.nn.conv2d(outputs, kernel, stride, self.padding.upper()) + bias)
             if self.norms:
-                outputs = self._normalise(outputs, shape, *self.norms[index])
+                outputs = self._normalise(outputs, shape, support_mask, *self.norms[index])
         return tf.reshape(tf.reduce_mean(outputs, axis=(1, 2)), (shape[0], shape[1], self.features))
 
-    def _normalise(self, outputs, shape, gamma, beta) -> tf.Tensor:
+    def _normalise(self, outputs, shape, support_mask, gamma, beta) -> tf.Tensor:
         episodes = tf.reshape(outputs, (shape[0], shape[1]) + tuple(outputs.shape[1:]))
         gamma, beta = tf.convert_to_tensor(gamma)[tf.newaxis], tf.convert_to_tensor(beta)[tf.newaxis]
-        normalised = normalise(episodes, batch_moments(episodes), gamma, beta)
+        normalised = normalise(episodes, batch_moments(episodes, support_mask), gamma, beta)
         return tf.reshape(normalised, (-1,) + tuple(outputs.shape[1:]))
 
     def get_config(self):

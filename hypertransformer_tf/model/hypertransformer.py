@@ -162,7 +162,7 @@ class HyperTransformer(keras.Model):
         return self.classify(query_images, weights)
 
     def _generate(self, images, labels, mask, dropout: Optional[Dropout], n_way: Optional[Classes]) -> GeneratedWeights:
-        shared = self.share(images, dropout)
+        shared = self.share(images, dropout, mask)
         activations, convolutions, blocks, heads = images, [], [], []
         for index, spec in enumerate(self.architecture.convolutions):
             generated = None
@@ -188,11 +188,18 @@ class HyperTransformer(keras.Model):
         statistics = self.statistics[index](outputs, mask) if self.statistics else None
         return normalise(outputs, moments_for(outputs, statistics), weights.gamma, weights.beta), statistics
 
-    def share(self, images: tf.Tensor, dropout: Optional[Dropout] = None) -> Optional[tf.Tensor]:
-        """Shared features (T, S, features) of images (T, S, H, W, C), or None without a shared extractor."""
+    def share(
+        self, images: tf.Tensor, dropout: Optional[Dropout] = None, mask: Optional[tf.Tensor] = None
+    ) -> Optional[tf.Tensor]:
+        """Shared features (T, S, features) of images (T, S, H, W, C), or None without a shared extractor.
+
+        Samples with 1 in the mask (T, S) count in no statistics of an inductive model; the authors' program, and so a
+        transductive one, counts them.
+        """
         if self.shared_features is None:
             return None
-        return apply_dropout(dropout, self.shared_features(scale_images(images)), self.config.features.shared_dropout)
+        features = self.shared_features(scale_images(images), mask if self.statistics else None)
+        return apply_dropout(dropout, features, self.config.features.shared_dropout)
 
     def _head_weights(self, index: int, activations, labels, shared, mask, dropout, n_way) -> LogitsWeights:
         head = self.heads[index]

@@ -56,9 +56,8 @@ def export(model: Any, directory: _PathLike, overwrite: bool = False) -> Export:
     _check_version(directory)
     check_can_be_written(directory, MARKER, overwrite)
     if isinstance(model, (str, os.PathLike)):
-        _check_can_be_masked(find_model(model))
+        find_model(model)  # what is wrong with it is said before TensorFlow is loaded
     trained = load_model(model)
-    _check_can_be_masked(trained.model)
     import tensorflow as tf
 
     with whole_directory(directory, MARKER, overwrite) as partial:
@@ -109,12 +108,4 @@ def _check_version(directory: _PathLike) -> None:
         raise UserError(
             f"{directory} does not end in a version: TensorFlow Serving loads models from folders named by a whole "
             f"number, such as {pathlib.Path(directory) / '1'}."
-        )
-
-
-def _check_can_be_masked(model: Any) -> None:
-    if model.config.features.shared_batch_norm:
-        raise UserError(
-            "The model was trained with features.shared_batch_norm = True, whose statistics count padding as well: "
-            "only models without it can be served."
         )
