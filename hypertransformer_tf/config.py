@@ -30,6 +30,7 @@ CONFIG_MODULES = (
     "hypertransformer_tf.episodes.image_augmentation",
     "hypertransformer_tf.cnn.config",
     "hypertransformer_tf.layers.config",
+    "hypertransformer_tf.baselines.config",
     "hypertransformer_tf.training.config",
     "hypertransformer_tf.evaluation.config",
 )

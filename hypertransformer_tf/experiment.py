@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
+from hypertransformer_tf.baselines.config import MamlConfig, MethodConfig
+from hypertransformer_tf.baselines.method_checks import check_method
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.config import check_all_used, configured, loaded_configuration
 from hypertransformer_tf.config_record import configuration_text, effective_configuration
@@ -24,7 +26,7 @@ class Experiment:
     """Settings of data, episodes, model, training and evaluation.
 
     Raises:
-      UserError: settings do not go together; see `experiment_checks.py`.
+      UserError: settings do not go together; see `experiment_checks.py` and `baselines/method_checks.py`.
     """
 
     data: DataConfig
@@ -35,13 +37,17 @@ class Experiment:
     features: FeaturesConfig
     transformer: TransformerConfig
     generator: GeneratorConfig
+    method: MethodConfig
+    maml: MamlConfig
     loss: LossConfig
     optimizer: OptimizerConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
 
     def __post_init__(self):
-        check_together({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        check_together(parts)
+        check_method(parts)
 
     @classmethod
     def from_configuration(cls) -> "Experiment":

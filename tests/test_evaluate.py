@@ -53,6 +53,7 @@ def test_the_command_prints_one_json_object_about_the_best_checkpoint(run, monke
         "unlabelled_per_class": 1,
         "episodes": 8,
         "query_batches": 2,
+        "asked": "together",
     }
     # The same episodes as at the end of training, and the same model.
     trained = read_metrics(run / "metrics.jsonl")[-1]

@@ -1,9 +1,10 @@
 """The loss of a task batch and everything that can be added to it (paper, Section 4)."""
 
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, NamedTuple, Optional, Sequence, Union
 
 import tensorflow as tf
 
+from hypertransformer_tf.baselines.baseline import Answer, Baseline
 from hypertransformer_tf.cnn.readout import read_convolution
 from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.episodes.episode import Episode
@@ -27,7 +28,7 @@ class Losses(NamedTuple):
 
 
 def task_batch_losses(
-    model: HyperTransformer,
+    model: Union[HyperTransformer, Baseline],
     batch: Episode,
     config: LossConfig,
     step: tf.Tensor,
@@ -38,7 +39,7 @@ def task_batch_losses(
     """Generates a CNN per episode, classifies the query sets, and adds up the loss.
 
     Args:
-      model: the model.
+      model: the model; a baseline says itself what it is trained on.
       batch: task batch of tensors, fields with a leading axis T.
       config: what is added to the cross-entropy.
       step: number of the training step, for the warm-up heads.
@@ -47,6 +48,8 @@ def task_batch_losses(
       step_seed: (2,) int32, of what all parts of a step's task batch share: how many samples are removed. None is
         `seed`, of a task batch that is not divided.
     """
+    if isinstance(model, Baseline):
+        return _baseline_losses(model.training_answers(batch, step, n_way), config)
     dropout = None if seed is None else Dropout(seed)
     if config.only_shared_head:
         return _shared_head_alone(model, batch, config, dropout)
@@ -57,6 +60,12 @@ def task_batch_losses(
     total = tf.add_n([a * b for a, b in zip(head_weights(step, config.head_steps, len(head_logits)), cross_entropies)])
     total += sum(_additions(model, batch, weights, config), 0.0)
     return Losses(total, cross_entropies[-1], _accuracy(batch.query_labels, logits))
+
+
+def _baseline_losses(answers: Sequence[Answer], config: LossConfig) -> Losses:
+    cross_entropies = [_cross_entropy(answer.labels, answer.logits, config) for answer in answers]
+    total = tf.add_n([answer.weight * each for answer, each in zip(answers, cross_entropies)])
+    return Losses(total, cross_entropies[-1], _accuracy(answers[-1].labels, answers[-1].logits))
 
 
 def head_weights(step: tf.Tensor, head_steps: int, heads: int) -> List[tf.Tensor]:

@@ -1,0 +1,58 @@
+"""Which settings of an experiment have no effect with its method: setting one is an error. Needs no TensorFlow."""
+
+import dataclasses
+from typing import Any, Mapping
+
+from hypertransformer_tf.errors import UserError
+
+# What a user would expect to act on a baseline too, and does not.
+_HYPERTRANSFORMER_ONLY = (
+    "cnn.dropout",
+    "cnn.separate_query_variables",
+    "cnn.warmup_heads",
+    "loss.l2",
+    "loss.variation",
+    "loss.only_shared_head",
+    "loss.head_steps",
+    "loss.max_remove_labelled",
+    "loss.max_remove_unlabelled",
+    "training.shared_features_from",
+)
+_MAML_ONLY = (
+    "maml.inner_steps",
+    "maml.inner_learning_rate",
+    "maml.evaluation_steps",
+    "maml.second_order",
+    "maml.learn_inner_rates",
+    "maml.multi_step_loss_steps",
+)
+
+
+def check_method(parts: Mapping[str, Any]) -> None:
+    """Checks settings, by their gin names, against the method.
+
+    Raises:
+      UserError: a setting has no effect with this method, or XLA should compile what it cannot.
+    """
+    method = parts["method"].name
+    if method != "hypertransformer":
+        _refuse(parts, _HYPERTRANSFORMER_ONLY, "'hypertransformer'")
+    if method != "maml":
+        _refuse(parts, _MAML_ONLY, "'maml'")
+    if method == "rfs" and parts["training"].compile:
+        raise UserError(
+            "training.compile = True: method.name = 'rfs' calls scikit-learn, which XLA cannot compile; set "
+            "training.compile = False."
+        )
+
+
+def _refuse(parts: Mapping[str, Any], settings: tuple[str, ...], method: str) -> None:
+    for setting in settings:
+        part, _, parameter = setting.partition(".")
+        value = getattr(parts[part], parameter)
+        default = next(field.default for field in dataclasses.fields(parts[part]) if field.name == parameter)
+        if value != default:
+            raise UserError(
+                f"{setting} = {value!r} would have no effect: it needs method.name = {method}, not "
+                f"{parts['method'].name!r}; take it out."
+            )

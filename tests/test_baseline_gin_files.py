@@ -1,0 +1,56 @@
+"""The gin files of the baselines: each builds its method and takes a step."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_runs import ROOT, noise, own_configuration
+
+from hypertransformer_tf.experiment import load_experiment
+from hypertransformer_tf.training.build import build_training
+from hypertransformer_tf.training.step import as_floats
+
+METHODS = {"prototypical": "prototypical", "maml": "maml", "maml_first_order": "maml", "maml_plus_plus": "maml"}
+METHODS["rfs"] = "rfs"
+SETS = ("omniglot", "cifar_fs")
+FILES = sorted(path.name for path in (ROOT / "gin" / "baselines").glob("*.gin") if path.stem not in SETS)
+
+
+def _load(name, *bindings):
+    with own_configuration():
+        return load_experiment(str(ROOT / "gin" / "baselines" / name), bindings)
+
+
+@pytest.fixture
+def eagerly():
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_trains_the_method_of_its_name(file, eagerly):
+    small = ("training.compile = False", "training.task_batch = 1", "training.groups = 1")
+    experiment = _load(file, *small, "episodes.queries_per_class = 1", "cnn.channels = 2")
+    data_set = next(each for each in SETS if file.startswith(each))
+    assert experiment.method.name == METHODS[file.removeprefix(f"{data_set}_").removesuffix(".gin")]
+    episodes, side = experiment.episodes, experiment.data.image_size
+    images = noise(episodes.n_way, episodes.samples_per_class, (side, side, experiment.data.channels))
+    parts = build_training(experiment, images, "one_device")
+    before = np.array(parts.update.vector)
+    losses = as_floats(parts.step(experiment.training_sampler(images).task_batch(0, 1), 0))
+    assert losses["total"] > 0 and np.isfinite(losses["total"])
+    assert np.isfinite(parts.update.vector).all() and (np.array(parts.update.vector) != before).any()
+
+
+@pytest.mark.parametrize("data_set", SETS)
+def test_the_files_of_a_set_differ_in_nothing_but_the_method(data_set):
+    def without_method(file):
+        return {name: values for name, values in _load(file).effective().items() if name not in ("method", "maml")}
+
+    files = [file for file in FILES if file.startswith(data_set)]
+    assert len(files) >= 4
+    first, *others = (without_method(file) for file in files if "rfs" not in file)
+    assert all(other == first for other in others)
+    rfs = without_method(f"{data_set}_rfs.gin")
+    rfs["training"]["compile"], rfs["augmentation"]["rotate_by_90"] = True, first["augmentation"]["rotate_by_90"]
+    assert rfs == first
