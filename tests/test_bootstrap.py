@@ -21,12 +21,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 def checkout(tmp_path):
     """A copy of what bin/ needs, with bin/train run by a Python that lacks the libraries."""
     shutil.copytree(ROOT / "bin", tmp_path / "bin", ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in ("constraints", "hypertransformer_tf/commands"):
+    for folder in ("constraints", "hypertransformer_tf"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("setup.cfg", "hypertransformer_tf/__init__.py", "hypertransformer_tf/errors.py"):
-        shutil.copy(ROOT / file, tmp_path / file)
-    (tmp_path / "hypertransformer_tf" / "training").mkdir()
-    (tmp_path / "hypertransformer_tf" / "training" / "__init__.py").write_text("")
+    shutil.copy(ROOT / "setup.cfg", tmp_path)
     (tmp_path / "hypertransformer_tf" / "training" / "train.py").write_text(
         'def train(**values):\n    print("trains", values["gin_file"])\n'
     )
@@ -73,6 +70,14 @@ def _run(checkout: pathlib.Path, *command: str, pip: str = "exit 0", before: str
     process = _start(checkout, *command, pip=pip, before=before)
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
+
+
+def _wait_for_pip(checkout: pathlib.Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 60
+    while not _pip_calls(checkout):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _pip_calls(checkout: pathlib.Path) -> list[str]:
@@ -134,8 +139,7 @@ def test_help_and_a_wrong_flag_set_nothing_up(checkout):
 
 def test_a_set_up_that_was_interrupted_is_started_again(checkout):
     process = _start(checkout, "bin/train", "--gin_file=a.gin", pip="sleep 30")
-    while not _pip_calls(checkout):
-        time.sleep(0.05)
+    _wait_for_pip(checkout, process)
     process.kill()
     process.communicate()
     (checkout / ".venv" / "half").write_text("")
@@ -153,8 +157,7 @@ def test_when_pip_fails_its_reason_is_shown_and_the_next_try_begins_again(checko
 
 def test_two_at_once_set_up_one_environment(checkout):
     first = _start(checkout, "bin/train", "--gin_file=a.gin", pip="sleep 1; exit 0")
-    while not _pip_calls(checkout):
-        time.sleep(0.05)
+    _wait_for_pip(checkout, first)
     second = _start(checkout, "bin/train", "--gin_file=b.gin")
     assert first.communicate(timeout=60)[0] == "trains a.gin\n"
     output, errors = second.communicate(timeout=60)
