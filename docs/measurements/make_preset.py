@@ -1,0 +1,65 @@
+"""Makes a preset of a run and measures it for its card, on classes that were never trained on.
+
+    python docs/measurements/make_preset.py --run_dir=runs/omniglot --out=hypertransformer_tf/presets/omniglot \
+        --licence="..." --no_good_for="..."
+"""
+
+import argparse
+import json
+import pathlib
+
+import numpy as np
+
+from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.deployment.presets import save_preset
+from hypertransformer_tf.evaluation.evaluate import evaluate
+from hypertransformer_tf.experiment import load_experiment
+from hypertransformer_tf.runs.checkpoints import load_for_use
+from hypertransformer_tf.runs.restore import restore_for_use
+
+SIZES = ((5, 1), (5, 5), (10, 1), (20, 1), (20, 5))
+
+
+def background_of(images: np.ndarray) -> str:
+    """Whether the pictures' borders are light or dark."""
+    border = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
+    return "light" if np.median(border) > 127 else "dark"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run_dir", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--data_dir")
+    parser.add_argument("--episodes", type=int, default=1000)
+    parser.add_argument("--licence", required=True, help="of the data and the weights, for the card")
+    parser.add_argument("--no_good_for", required=True, help="what the model should not be used for")
+    flags = parser.parse_args()
+    folder = pathlib.Path(flags.run_dir)
+    experiment = load_experiment(str(folder.absolute() / "config.gin"), data_dir=flags.data_dir)
+    images = load_images(experiment.data, experiment.episodes.most_classes)
+    checkpoint = load_for_use(folder / "checkpoints", print)
+    measured = [
+        evaluate(flags.run_dir, "test", flags.episodes, 1, flags.data_dir, n_way=n_way, k_shot=k_shot)
+        for n_way, k_shot in SIZES
+    ]
+    card = {
+        "data": images.name,
+        "meta_train_classes": len(images.splits["train"]),
+        "licence": flags.licence,
+        "command": json.loads((folder / "run.json").read_text())["starts"][0]["command_line"],
+        "episodes": checkpoint.step * experiment.training.task_batch,
+        "test_accuracy": [
+            {name: getattr(each, name) for name in ("n_way", "k_shot", "episodes", "accuracy", "interval_95")}
+            for each in measured
+        ],
+        "no_good_for": flags.no_good_for,
+    }
+    model = restore_for_use(experiment, images, checkpoint)
+    save_preset(model, flags.out, card, background_of(np.asarray(images.images[:2000])))
+    for each in measured:
+        print(each)
+
+
+if __name__ == "__main__":
+    main()
