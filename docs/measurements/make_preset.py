@@ -26,6 +26,12 @@ def background_of(images: np.ndarray) -> str:
     return "light" if np.median(border) > 127 else "dark"
 
 
+def command_of(folder: pathlib.Path) -> list:
+    """What trained the run, without the places on the machine where it ran."""
+    words = json.loads((folder / "run.json").read_text())["starts"][0]["command_line"]
+    return [word for word in words if not word.startswith(("--run_dir", "--data_dir"))]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run_dir", required=True)
@@ -47,7 +53,7 @@ def main() -> None:
         "data": images.name,
         "meta_train_classes": len(images.splits["train"]),
         "licence": flags.licence,
-        "command": json.loads((folder / "run.json").read_text())["starts"][0]["command_line"],
+        "command": command_of(folder),
         "episodes": checkpoint.step * experiment.training.task_batch,
         "test_accuracy": [
             {name: getattr(each, name) for name in ("n_way", "k_shot", "episodes", "accuracy", "interval_95")}

@@ -79,9 +79,7 @@ def _read_run(directory: pathlib.Path) -> ModelFiles:
     configuration = read_configuration(directory)
     method = configuration.get("method", {}).get("name", "hypertransformer")
     if method != "hypertransformer":
-        raise UserError(
-            f"{directory} trained {method!r}, a baseline: give the run of a HyperTransformer."
-        )
+        raise UserError(f"{directory} trained {method!r}, a baseline: give the run of a HyperTransformer.")
     checkpoint = load_for_use(directory / "checkpoints")
     if checkpoint is None:
         raise UserError(f"{directory} has no checkpoint yet: train it first, with bin/train.")
