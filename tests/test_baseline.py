@@ -93,6 +93,7 @@ def test_the_loss_falls_in_a_short_training(name):
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
 
+@pytest.mark.slow
 @every_baseline
 def test_a_stopped_run_goes_on_bit_for_bit_and_is_measured_like_any_other(name, tmp_path, monkeypatch):
     gin_file = write_gin(tmp_path / "small.gin", *_changes(name), settings=SMALL)
@@ -109,6 +110,7 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_is_measured_like_any_other(name, 
     assert measured.accuracy == whole.test.mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["prototypical", "maml"])
 def test_xla_compiles_it(name):
     changes = _changes(name, "training.compile = True", "cnn.architecture = 'maxpool-4-layer'", "cnn.stride = 1")

@@ -75,6 +75,7 @@ def test_it_runs_where_there_is_only_tensorflow(tmp_path):
     np.testing.assert_allclose(answers["few_shot_bytes/probabilities"], expected, atol=0.02)
 
 
+@pytest.mark.slow
 def test_saved_model_cli_shows_and_runs_it(tmp_path):
     tool = pathlib.Path(sys.executable).with_name("saved_model_cli")
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -44,6 +44,7 @@ def _expected(support, labels, queries):
     return tf.nn.softmax(model.classify(queries, weights)).numpy()
 
 
+@pytest.mark.slow
 def test_requests_of_different_sizes_are_joined_and_answered_as_if_alone():
     client, answers = _client(), {}
     threads = [
