@@ -16,7 +16,7 @@ from hypertransformer_tf.episodes.random_stream import RandomStream
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 
 SHAPES = [(3, 2, 7, 7, 1), (2, 3, 8, 8, 3)]
-PROBABILITIES = ["rotation", "roll", "resize", "contrast", "smooth", "negate"]
+PROBABILITIES = ["mirror", "rotation", "roll", "resize", "contrast", "smooth", "negate"]
 
 
 def random_images(shape):
@@ -160,6 +160,13 @@ def test_what_stretches_an_image_stretches_each_channel_for_itself(transform):
     channels = [transform(images[..., c : c + 1]) for c in range(3)]
     np.testing.assert_array_equal(transform(images), np.concatenate(channels, axis=-1))
     assert channels[1].max() == 255
+
+
+@pytest.mark.parametrize("shape", SHAPES + [(3, 2, 6, 9, 1)])
+def test_a_mirror_swaps_left_and_right(shape):
+    images = random_images(shape)
+    expected = each_image(images, lambda image, c: np.fliplr(image))
+    np.testing.assert_array_equal(class_transforms.mirror(images), expected)
 
 
 def test_negation_swaps_black_and_white():

@@ -25,6 +25,7 @@ class AugmentationConfig:
 
     Attributes:
       rotate_by_90: rotate by 0, 90, 180 or 270 degrees, equally likely.
+      mirror_probability: how often the images are mirrored left to right.
       rotation_probability: how often the images are rotated by an arbitrary angle.
       angle_range: that angle is uniform in +-angle_range, in degrees.
       roll_probability: how often they are moved cyclically, by up to 0.3 of each side.
@@ -40,6 +41,7 @@ class AugmentationConfig:
     """
 
     rotate_by_90: bool = False
+    mirror_probability: float = 0.0
     rotation_probability: float = 0.0
     angle_range: float = 180.0
     roll_probability: float = 0.0
@@ -76,6 +78,7 @@ def augment(images: np.ndarray, config: AugmentationConfig, stream: RandomStream
     transforms = class_transforms
     if config.rotate_by_90:
         images = transforms.rotate_by_quarter_turns(images, draws.turns())
+    images = draws.apply("mirror", config.mirror_probability, images, lambda chosen, _: transforms.mirror(chosen))
     images = draws.apply(
         "rotation", config.rotation_probability, images, transforms.rotate, -config.angle_range, config.angle_range
     )

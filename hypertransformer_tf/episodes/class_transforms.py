@@ -32,6 +32,11 @@ def rotate_by_quarter_turns(images: np.ndarray, turns: np.ndarray) -> np.ndarray
     return rotated
 
 
+def mirror(images: np.ndarray) -> np.ndarray:
+    """Each class mirrored left to right."""
+    return np.ascontiguousarray(images[:, :, :, ::-1])
+
+
 def rotate(images: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """Each class rotated counter-clockwise by degrees (G,) about its centre.
 
