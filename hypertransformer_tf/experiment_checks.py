@@ -24,6 +24,7 @@ _NEEDS = (
     _shared("loss.shared_head"),
     _shared("loss.only_shared_head"),
     _shared("training.shared_features_from"),
+    _Need("loss.shared_head_steps", "loss.shared_head above 0", lambda parts: parts["loss"].shared_head > 0),
     _Need(
         "loss.head_steps",
         "cnn.warmup_heads = 'generated' or 'trained'",

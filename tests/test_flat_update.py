@@ -92,3 +92,63 @@ def test_a_restored_update_goes_on_bit_for_bit(name):
     _train(update, range(3, 6))
     for variable, wanted in zip(restored, whole):
         np.testing.assert_array_equal(variable.numpy(), wanted.numpy())
+
+
+# --- the average ------------------------------------------------------------------------------------------------------
+
+
+def test_the_average_forgets_the_initial_values_and_then_decays_at_its_rate():
+    variables = _variables()
+    update = FlatUpdate(variables, make_optimizer(CONFIGS["sgd"]), average=0.6)
+    expected, decays = update.vector.numpy(), [min(0.6, done / (done + 10)) for done in range(1, 25)]
+    assert decays[0] < 0.1 and decays[-1] == 0.6
+    for step, decay in enumerate(decays):
+        _train(update, [step])
+        expected = decay * expected + (1 - decay) * update.vector.numpy()
+    with update.averaged():
+        np.testing.assert_allclose(np.concatenate([each.numpy().ravel() for each in variables]), expected, atol=1e-5)
+
+
+def test_training_goes_on_from_the_variables_and_not_from_their_average():
+    plain, averaged = _variables(), _variables()
+    one = FlatUpdate(plain, make_optimizer(CONFIGS["adam"]))
+    other = FlatUpdate(averaged, make_optimizer(CONFIGS["adam"]), average=0.9)
+    for step in range(4):
+        _train(one, [step])
+        with other.averaged():
+            assert step == 0 or np.abs(averaged[0].numpy() - plain[0].numpy()).max() > 1e-3
+        _train(other, [step])
+    for ours, theirs in zip(averaged, plain):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_without_an_average_nothing_is_added_to_a_checkpoint_and_nothing_changes():
+    variables = _variables()
+    update = FlatUpdate(variables, make_optimizer(CONFIGS["sgd"]))
+    before = [each.numpy() for each in variables]
+    with update.averaged():
+        _assert_close(variables, before)
+    assert update.state() == {}
+
+
+def test_a_restored_average_goes_on_bit_for_bit():
+    whole, optimizer = _variables(), make_optimizer(CONFIGS["adam"])
+    update = FlatUpdate(whole, optimizer, average=0.9)
+    _train(update, range(3))
+    with update.averaged():
+        saved = [variable.numpy() for variable in whole]
+    state, more = optimizer_arrays(optimizer), update.state()
+    _train(update, range(3, 6))
+
+    restored, optimizer = _variables(seed=9), make_optimizer(CONFIGS["adam"])
+    again = FlatUpdate(restored, optimizer, average=0.9)
+    for variable, value in zip(restored, saved):
+        variable.assign(value)
+    restore_optimizer(optimizer, state)
+    again.restore(more)
+    _train(again, range(3, 6))
+    for ours, theirs in zip(restored, whole):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    with update.averaged(), again.averaged():
+        for ours, theirs in zip(restored, whole):
+            np.testing.assert_array_equal(ours.numpy(), theirs.numpy())

@@ -137,6 +137,7 @@ def test_the_authors_omniglot_settings_are_those_they_published():
             l2=0.0,
             variation=0.0,
             shared_head=0.0,
+            shared_head_steps=0,
             only_shared_head=False,
             max_remove_labelled=0.0,
             max_remove_unlabelled=0.0,
@@ -150,6 +151,7 @@ def test_the_authors_omniglot_settings_are_those_they_published():
             decay_steps=100_000,
             warmup_steps=0,
             clip_norm=0.0,
+            average=0.0,
         ),
         _subset(experiment.training, steps=4_000_000, task_batch=1, groups=1, shared_features_from=None),
         _subset(experiment.evaluation, episodes=1024, query_batches=16),
@@ -169,4 +171,5 @@ def test_our_own_recipes_train_the_authors_model(name):
     transformer = dataclasses.replace(ours.transformer, **begin)
     assert (ours.cnn, ours.generator) == (authors.cnn, authors.generator)
     assert (features, transformer) == (authors.features, authors.transformer)
-    assert (ours.data, ours.episodes, ours.augmentation) == (authors.data, authors.episodes, authors.augmentation)
+    augmentation = dataclasses.replace(ours.augmentation, mirror_probability=0.0)
+    assert (ours.data, ours.episodes, augmentation) == (authors.data, authors.episodes, authors.augmentation)

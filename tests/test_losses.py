@@ -181,6 +181,13 @@ def test_the_shared_head_predicts_the_real_class_from_the_shared_features(model)
     assert losses["total"] - losses["cross_entropy"] == pytest.approx(0.5 * expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("step, weight", [(0, 0.5), (30, 0.35), (100, 0.0), (101, 0.0)])
+def test_the_weight_of_the_shared_head_falls_to_zero_over_its_steps(model, step, weight):
+    expected = _cross_entropy(BATCH.support_classes, _shared_head_logits(model))
+    losses = _losses(model, step=step, shared_head=0.5, shared_head_steps=100)
+    assert losses["total"] - losses["cross_entropy"] == pytest.approx(weight * expected, rel=1e-4, abs=1e-6)
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_labels_are_smoothed_for_the_shared_head_too(model, alone):
     expected = _cross_entropy(BATCH.support_classes, _shared_head_logits(model), smoothing=0.2)

@@ -13,7 +13,7 @@ import numpy as np
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.deployment.presets import save_preset
 from hypertransformer_tf.evaluation.evaluate import evaluate
-from hypertransformer_tf.experiment import load_experiment
+from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.runs.checkpoints import load_for_use
 from hypertransformer_tf.runs.restore import restore_for_use
 
@@ -30,6 +30,16 @@ def command_of(folder: pathlib.Path) -> list:
     """What trained the run, without the places on the machine where it ran."""
     words = json.loads((folder / "run.json").read_text())["starts"][0]["command_line"]
     return [word for word in words if not word.startswith(("--run_dir", "--data_dir"))]
+
+
+def training_of(folder: pathlib.Path, experiment: Experiment, step: int) -> dict:
+    """How the model was trained, and the one that it began with."""
+    told = {"command": command_of(folder), "episodes": step * experiment.training.task_batch}
+    if experiment.training.model_from:
+        before = pathlib.Path(experiment.training.model_from)
+        other = load_experiment(str(before.absolute() / "config.gin"))
+        told["begun_with"] = training_of(before, other, load_for_use(before / "checkpoints", print).step)
+    return told
 
 
 def main() -> None:
@@ -53,8 +63,7 @@ def main() -> None:
         "data": images.name,
         "meta_train_classes": len(images.splits["train"]),
         "licence": flags.licence,
-        "command": command_of(folder),
-        "episodes": checkpoint.step * experiment.training.task_batch,
+        **training_of(folder, experiment, checkpoint.step),
         "test_accuracy": [
             {name: getattr(each, name) for name in ("n_way", "k_shot", "episodes", "accuracy", "interval_95")}
             for each in measured

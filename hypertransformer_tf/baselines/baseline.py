@@ -1,5 +1,6 @@
 """What every baseline has in common: the HyperTransformer's interface, `generate` and `classify`."""
 
+import abc
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
 
 import keras
@@ -115,13 +116,13 @@ class Baseline(keras.Model):
             layer.build()
         self.built = True
 
+    @abc.abstractmethod
     def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> Any:
         """Of scaled images (T, S, H, W, C), labels (T, S) int32 and mask (T, S) float32 or None."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _answer(self, images: tf.Tensor, learned: Any) -> tf.Tensor:
         """Logits (T, Q, n_way) of scaled images (T, Q, H, W, C)."""
-        raise NotImplementedError
 
 
 def one_hot_labelled(labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> tf.Tensor:

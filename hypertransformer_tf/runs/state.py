@@ -1,5 +1,6 @@
 """What a checkpoint holds: every variable of model and optimiser, by name, as arrays."""
 
+import re
 from typing import Any, Dict, Mapping
 
 import numpy as np
@@ -7,6 +8,10 @@ import tensorflow as tf
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
+
+# Parts that only meta-training uses, and variables of a normalisation that the trained model may not have had.
+_HEAD = re.compile(r"model/(shared_head/|layer_\d+_head(_generator)?/)")
+_BLEND = re.compile(r"model/.*/log_weight$")
 
 
 def model_arrays(model: HyperTransformer) -> Dict[str, np.ndarray]:
@@ -54,6 +59,45 @@ def restore_shared_features(model: HyperTransformer, arrays: Mapping[str, np.nda
         head = {}
     wanted = {**features, **head}
     _assign(wanted, {name: arrays[name] for name in wanted}, "model/shared")
+
+
+def restore_trained_model(model: HyperTransformer, arrays: Mapping[str, np.ndarray]) -> None:
+    """Copies a trained model's variables into one that may tell fewer classes apart or normalise otherwise.
+
+    Of label embeddings, those of the first classes and of "no label" are taken. Heads that only meta-training uses
+    begin anew where they differ, and so do variables that the trained model has not (TaskNorm's blend).
+
+    Raises:
+      UserError: the trained model is another one, or tells fewer classes apart.
+    """
+    kept = {}
+    variables = {f"model/{name}": variable for name, variable in model.named_variables().items()}
+    for name, variable in variables.items():
+        if name in arrays:
+            kept[name] = _for_classes(name, arrays[name], tuple(variable.shape))
+    heads = [name for name in kept if _is_head(name) and kept[name].shape != tuple(variables[name].shape)]
+    for name in heads:
+        del kept[name]
+    wrong = [name for name, array in kept.items() if array.shape != tuple(variables[name].shape)]
+    wrong += [name for name in arrays if name.startswith("model/") and name not in variables and not _is_head(name)]
+    wrong += [name for name in variables if name not in arrays and not _is_head(name) and not _BLEND.match(name)]
+    if wrong:
+        raise UserError(f"the trained model is another one: {wrong[0]} does not fit (and {len(wrong) - 1} more).")
+    for name, array in kept.items():
+        variables[name].assign(array)
+
+
+def _is_head(name: str) -> bool:
+    return _HEAD.match(name) is not None
+
+
+def _for_classes(name: str, array: np.ndarray, shape: tuple) -> np.ndarray:
+    """The rows of an array of embeddings that a model for fewer classes has."""
+    if not shape or array.shape[1:] != shape[1:] or len(array) <= shape[0]:
+        return array
+    if name.endswith("/label_embeddings"):
+        return np.concatenate([array[: shape[0] - 1], array[-1:]])
+    return array[: shape[0]] if name.endswith("/weight_embeddings") else array
 
 
 def _variables(optimizer: Any) -> list:

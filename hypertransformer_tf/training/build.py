@@ -38,7 +38,7 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
     with strategy.scope():
         model = build_model(experiment, images)
         optimizer = make_optimizer(experiment.optimizer)
-        update = FlatUpdate(model.trainable_variables, optimizer)
+        update = FlatUpdate(model.trainable_variables, optimizer, experiment.optimizer.average)
     step = TrainingStep(model, update, experiment.loss, experiment.training, strategy)
     return TrainingParts(strategy, model, optimizer, update, step)
 

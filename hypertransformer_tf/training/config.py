@@ -23,6 +23,7 @@ class LossConfig:
       variation: weight of the squared generated tensors relative to the squared trained ones they are added to
         (needs generator.add_trained_weights).
       shared_head: weight of the cross-entropy of a dense head on the shared features that predicts the real class.
+      shared_head_steps: steps over which the weight of the shared head falls to zero, in a line; 0: it stays.
       only_shared_head: pre-train the shared features: no other loss than the shared head's.
       head_steps: steps in which the loss slides from the first warm-up head to the logits (needs cnn.warmup_heads).
       max_remove_labelled: labelled support samples are masked at a rate drawn in every step from 0 to this.
@@ -33,6 +34,7 @@ class LossConfig:
     l2: float = 0.0
     variation: float = 0.0
     shared_head: float = 0.0
+    shared_head_steps: int = 0
     only_shared_head: bool = False
     head_steps: int = 0
     max_remove_labelled: float = 0.0
@@ -45,6 +47,7 @@ class LossConfig:
             require_number_between(f"loss.{name}", getattr(self, name), 0, 1e9)
         require_flag("loss.only_shared_head", self.only_shared_head)
         require_whole_number("loss.head_steps", self.head_steps, at_least=0)
+        require_whole_number("loss.shared_head_steps", self.shared_head_steps, at_least=0)
         if self.only_shared_head and self.shared_head == 0:
             raise UserError("loss.only_shared_head = True needs a weight above 0 for loss.shared_head.")
 
@@ -65,6 +68,8 @@ class OptimizerConfig:
       clip_norm: gradients of a larger global norm are scaled down to it; 0 is no clipping.
       weight_decay: of `adamw`, per step and learning rate.
       beta_2: second-moment decay of the Adam family.
+      average: decay per step of a moving average of the trained variables, which is what is validated, kept and used
+        (Polyak and Juditsky, 1992); 0 uses the variables themselves.
     """
 
     name: str = "adam"
@@ -76,6 +81,7 @@ class OptimizerConfig:
     clip_norm: float = 0.0
     weight_decay: float = 0.0
     beta_2: float = 0.999
+    average: float = 0.0
 
     def __post_init__(self):
         for name, known in (("name", OPTIMIZERS), ("schedule", SCHEDULES)):
@@ -87,6 +93,7 @@ class OptimizerConfig:
         require_number_between("optimizer.clip_norm", self.clip_norm, 0, 1e9)
         require_number_between("optimizer.weight_decay", self.weight_decay, 0, 1)
         require_number_between("optimizer.beta_2", self.beta_2, 0, 0.999999)
+        require_number_between("optimizer.average", self.average, 0, 0.999999)
 
 
 @gin.configurable("training")
@@ -106,6 +113,8 @@ class TrainingConfig:
       checkpoint_every: steps between checkpoints: what a killed run repeats at most.
       log_every: steps between lines of metrics.jsonl and TensorBoard scalars; there is one before every checkpoint too.
       shared_features_from: a run directory whose shared features this run begins with (pre-training).
+      model_from: a run directory, or the name or directory of a preset, whose trained model this run begins with
+        (fine-tuning); n_way and cnn.normalisation may differ.
     """
 
     steps: int = 10_000
@@ -118,6 +127,7 @@ class TrainingConfig:
     checkpoint_every: int = 1_000
     log_every: int = 50
     shared_features_from: Optional[str] = None
+    model_from: Optional[str] = None
 
     def __post_init__(self):
         for name in ("steps", "task_batch", "groups", "checkpoint_every", "log_every"):
@@ -128,9 +138,15 @@ class TrainingConfig:
         if self.seed > LARGEST_SEED:
             raise UserError(f"training.seed = {self.seed}: it must be a whole number from 0 to {LARGEST_SEED}.")
         require_flag("training.compile", self.compile)
-        given = self.shared_features_from
-        if given is not None and not (isinstance(given, str) and given):
-            raise UserError(f"training.shared_features_from = {given!r}: give a run directory, or None.")
+        for name in ("shared_features_from", "model_from"):
+            given = getattr(self, name)
+            if given is not None and not (isinstance(given, str) and given):
+                raise UserError(f"training.{name} = {given!r}: give a run directory, or None.")
+        if self.shared_features_from and self.model_from:
+            raise UserError(
+                f"training.model_from = {self.model_from!r} brings shared features too: leave out "
+                f"training.shared_features_from = {self.shared_features_from!r}."
+            )
         if self.task_batch % self.groups:
             raise UserError(
                 f"training.groups = {self.groups} does not divide training.task_batch = {self.task_batch}: "

@@ -1,8 +1,13 @@
-"""The optimiser's update on one large variable instead of hundreds of small ones."""
+"""The optimiser's update on one large variable instead of hundreds of small ones, and the average of what it makes."""
 
-from typing import Any, List, Sequence
+import contextlib
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
+import numpy as np
 import tensorflow as tf
+
+_STATE = "update/"
+_FIRST_STEPS = 10.0  # the average forgets the initial values in about as many
 
 
 class FlatUpdate:
@@ -15,30 +20,68 @@ class FlatUpdate:
     Args:
       variables: trained variables of a model, all float32.
       optimizer: Keras optimiser, without variables yet.
+      average: decay per step of the vector's moving average; 0 keeps none.
 
     Attributes:
       vector: the vector.
     """
 
-    def __init__(self, variables: Sequence[Any], optimizer: Any):
-        self._variables, self._optimizer = list(variables), optimizer
+    def __init__(self, variables: Sequence[Any], optimizer: Any, average: float = 0.0):
+        self._variables, self._optimizer, self._decay = list(variables), optimizer, average
         self._shapes = [tuple(variable.shape) for variable in self._variables]
         self._sizes = [int(tf.TensorShape(shape).num_elements()) for shape in self._shapes]
         self.vector = tf.Variable(self._joined(), trainable=True, name="trained_variables")
+        self._average: Optional[tf.Variable] = None
+        if average > 0:
+            self._average = tf.Variable(self.vector, trainable=False, name="averaged_variables")
         optimizer.build([self.vector])
 
     def gather(self) -> None:
         """Takes the variables' present values, after they were restored."""
         self.vector.assign(self._joined())
+        if self._average is not None:
+            self._average.assign(self.vector)
 
     def flatten(self, gradients: Sequence[tf.Tensor]) -> tf.Tensor:
         """Gradients by variable as one vector."""
         return tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
 
     def apply(self, gradient: tf.Tensor) -> None:
-        """Updates vector and variables with a gradient from `flatten`."""
+        """Updates vector, average and variables with a gradient from `flatten`."""
         self._optimizer.apply_gradients([(gradient, self.vector)])
-        for variable, part, shape in zip(self._variables, tf.split(self.vector, self._sizes), self._shapes):
+        if self._average is not None:
+            self._average.assign_add((1.0 - self._present_decay()) * (self.vector - self._average))
+        self._write(self.vector)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """While it lasts, the model's variables hold the average, if one is kept."""
+        if self._average is None:
+            yield
+            return
+        self._write(self._average)
+        try:
+            yield
+        finally:
+            self._write(self.vector)
+
+    def state(self) -> Dict[str, np.ndarray]:
+        """What a checkpoint needs beside the variables under `averaged`: the vector, if it is not made of these."""
+        return {} if self._average is None else {f"{_STATE}trained_variables": self.vector.numpy()}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes on from a checkpoint's arrays, once the model's variables, which are the average, were restored."""
+        self.gather()
+        if self._average is not None:
+            self.vector.assign(arrays[f"{_STATE}trained_variables"])
+            self._write(self.vector)
+
+    def _present_decay(self) -> tf.Tensor:
+        done = tf.cast(self._optimizer.iterations, tf.float32)
+        return tf.minimum(self._decay, done / (done + _FIRST_STEPS))
+
+    def _write(self, vector: Any) -> None:
+        for variable, part, shape in zip(self._variables, tf.split(vector, self._sizes), self._shapes):
             variable.assign(tf.reshape(part, shape))
 
     def _joined(self) -> tf.Tensor:

@@ -42,7 +42,7 @@ def task_batch_losses(
       model: the model; a baseline says itself what it is trained on.
       batch: task batch of tensors, fields with a leading axis T.
       config: what is added to the cross-entropy.
-      step: number of the training step, for the warm-up heads.
+      step: number of the training step, for the warm-up heads and the shared head.
       seed: (2,) int32, of dropout and of which samples are removed from these episodes; None for neither.
       n_way: classes of these episodes; None is the model's.
       step_seed: (2,) int32, of what all parts of a step's task batch share: how many samples are removed. None is
@@ -58,7 +58,7 @@ def task_batch_losses(
     logits, head_logits = model.classify_with_heads(batch.query_images, weights, dropout)
     cross_entropies = [_cross_entropy(batch.query_labels, each, config) for each in head_logits + (logits,)]
     total = tf.add_n([a * b for a, b in zip(head_weights(step, config.head_steps, len(head_logits)), cross_entropies)])
-    total += sum(_additions(model, batch, weights, config), 0.0)
+    total += sum(_additions(model, batch, weights, config, step), 0.0)
     return Losses(total, cross_entropies[-1], _accuracy(batch.query_labels, logits))
 
 
@@ -80,6 +80,14 @@ def head_weights(step: tf.Tensor, head_steps: int, heads: int) -> List[tf.Tensor
     position = tf.cast(step, tf.float32) / stage
     weights = [tf.maximum(0.0, 1.0 - tf.abs(position - index)) for index in range(heads)]
     return weights + [tf.clip_by_value(1.0 + position - heads, 0.0, 1.0)]
+
+
+def shared_head_weight(step: tf.Tensor, config: LossConfig) -> tf.Tensor:
+    """Weight of the shared head's loss after `step` steps: it falls to 0 over `config.shared_head_steps`, if any."""
+    if config.shared_head_steps == 0:
+        return tf.constant(config.shared_head)
+    left = 1.0 - tf.cast(step, tf.float32) / config.shared_head_steps
+    return config.shared_head * tf.maximum(left, 0.0)
 
 
 def removal_mask(
@@ -109,7 +117,9 @@ def _accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(tf.argmax(logits, -1, output_type=labels.dtype) == labels, tf.float32))
 
 
-def _additions(model, batch: Episode, weights: GeneratedWeights, config: LossConfig) -> List[tf.Tensor]:
+def _additions(
+    model: HyperTransformer, batch: Episode, weights: GeneratedWeights, config: LossConfig, step: tf.Tensor
+) -> List[tf.Tensor]:
     additions: Dict[str, tf.Tensor] = {}
     if config.l2 > 0:
         additions["l2"] = config.l2 * _squared_kernels(model, weights)
@@ -117,7 +127,7 @@ def _additions(model, batch: Episode, weights: GeneratedWeights, config: LossCon
         additions["variation"] = config.variation * _variation(model, weights)
     if config.shared_head > 0:
         shared_head = _shared_head(model, batch, weights.shared_features, config)
-        additions["shared_head"] = config.shared_head * shared_head.total
+        additions["shared_head"] = shared_head_weight(step, config) * shared_head.total
     return list(additions.values())
 
 

@@ -1,22 +1,56 @@
-"""Beginning with the shared features of another run: `training.shared_features_from`. Needs no TensorFlow."""
+"""Beginning with what was trained before: `training.shared_features_from` and `training.model_from`. Needs no TF."""
+
+import pathlib
+from typing import Optional
+
+import safetensors
+import safetensors.numpy
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.runs.checkpoints import Checkpoint, load_for_use
 from hypertransformer_tf.runs.data_record import DataRecord, read_data_record
+from hypertransformer_tf.training.config import TrainingConfig
+
+_PRESETS = pathlib.Path(__file__).resolve().parents[1] / "presets"
+_PRESET_VARIABLES = "model.safetensors"
 
 
-def pre_trained(run_dir: str, data: DataRecord) -> Checkpoint:
-    """The checkpoint whose shared features a run begins with.
+def pre_trained(config: TrainingConfig, data: DataRecord) -> Optional[Checkpoint]:
+    """The checkpoint whose model, or whose shared features, a run begins with; None where it begins anew.
 
     Args:
-      run_dir: of `training.shared_features_from`.
+      config: names the other run, or the preset.
       data: of the run that begins.
 
     Raises:
       UserError: there is no such run, it has no checkpoint, or was trained on classes that this run is validated or
-        measured on.
+        measured on. (What a preset was trained on is said in its card; it is not checked.)
     """
-    where = f"training.shared_features_from = {run_dir!r}"
+    if config.model_from:
+        preset = _find_preset(config.model_from)
+        if preset is not None:
+            return _read_preset(preset)
+        return _of_run("training.model_from", config.model_from, data)
+    if config.shared_features_from:
+        return _of_run("training.shared_features_from", config.shared_features_from, data)
+    return None
+
+
+def _find_preset(source: str) -> Optional[pathlib.Path]:
+    places = [pathlib.Path(source)] + ([_PRESETS / source] if pathlib.Path(source).name == source else [])
+    return next((place / _PRESET_VARIABLES for place in places if (place / _PRESET_VARIABLES).is_file()), None)
+
+
+def _read_preset(path: pathlib.Path) -> Checkpoint:
+    try:
+        arrays = safetensors.numpy.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"training.model_from: {path} cannot be read ({error}): get the preset again.") from None
+    return Checkpoint(path, 0, {f"model/{name}": array for name, array in arrays.items()}, {})
+
+
+def _of_run(parameter: str, run_dir: str, data: DataRecord) -> Checkpoint:
+    where = f"{parameter} = {run_dir!r}"
     try:
         checkpoint = load_for_use(f"{run_dir}/checkpoints")
     except OSError as error:
