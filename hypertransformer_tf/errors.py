@@ -14,3 +14,10 @@ class SaveError(Exception):
 
     What was saved before is intact. The message is one sentence; commands print it and exit with status 1.
     """
+
+
+class LostWorkerError(Exception):
+    """Another process of a cluster is gone, so that this one cannot go on.
+
+    What was saved before is intact. The message is one sentence; commands print it and exit with status 1.
+    """

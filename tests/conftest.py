@@ -26,3 +26,19 @@ def cache_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         del os.environ["HT_CACHE_DIR"]
     else:
         os.environ["HT_CACHE_DIR"] = before
+
+
+@pytest.fixture(scope="session")
+def gin_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The configuration of a run of six steps."""
+    from small_runs import write_gin  # with it comes the package, which not every test needs
+
+    return write_gin(tmp_path_factory.mktemp("gin") / "tiny.gin")
+
+
+@pytest.fixture(scope="session")
+def six_steps(gin_file: str, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The directory of a run that was never stopped; no test changes it."""
+    from small_runs import train_here
+
+    return train_here(gin_file, tmp_path_factory.mktemp("runs") / "six").run_dir

@@ -1,6 +1,7 @@
 """Runs that take seconds: their settings, the commands as processes of their own, and what they left behind."""
 
 import contextlib
+import json
 import os
 import pathlib
 import subprocess
@@ -18,6 +19,9 @@ from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.runs.checkpoints import Checkpoint, load_latest
+from hypertransformer_tf.runs.metrics_file import read_metrics
+from hypertransformer_tf.training import train as training
+from hypertransformer_tf.training.train import TrainingResult
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMMANDS = {"train": train, "evaluate": evaluate, "benchmark": benchmark}
@@ -129,6 +133,23 @@ def latest(run_dir: pathlib.Path) -> Checkpoint:
     checkpoint = load_latest(pathlib.Path(run_dir) / "checkpoints", problems.append)
     assert checkpoint is not None and not problems, problems
     return checkpoint
+
+
+def train_here(gin_file: Any, run_dir: pathlib.Path, **arguments: Any) -> TrainingResult:
+    """`train` in this process, which forgets its configuration."""
+    with own_configuration():
+        return training.train(str(gin_file), run_dir=str(run_dir), **arguments)
+
+
+def starts_of(run_dir: pathlib.Path) -> list[dict[str, Any]]:
+    """What run.json says of each start of a run."""
+    return json.loads((pathlib.Path(run_dir) / "run.json").read_text())["starts"]
+
+
+def metrics_of(run_dir: pathlib.Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics without what depends on the machine's pace."""
+    lines = read_metrics(pathlib.Path(run_dir) / "metrics.jsonl")
+    return [{name: value for name, value in line.items() if "per_second" not in name} for line in lines]
 
 
 def newest_step(run_dir: pathlib.Path) -> int:

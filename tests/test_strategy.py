@@ -6,11 +6,14 @@ import sys
 
 import pytest
 import tensorflow as tf
+from small_clusters import free_ports, tf_config
 from small_runs import ROOT
 
-from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.errors import LostWorkerError, UserError
 from hypertransformer_tf.training import strategy
-from hypertransformer_tf.training.strategy import VIRTUAL_DEVICES, make_strategy
+from hypertransformer_tf.training.cluster import read_cluster
+from hypertransformer_tf.training.peers import Peers
+from hypertransformer_tf.training.strategy import VIRTUAL_DEVICES, explained, make_strategy, own_episodes
 from hypertransformer_tf.training.strategy_names import STRATEGIES
 
 several_accelerators = pytest.mark.skipif(
@@ -20,7 +23,7 @@ several_accelerators = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def no_devices_asked_for(monkeypatch):
-    for name in (VIRTUAL_DEVICES, "TF_CONFIG"):
+    for name in (VIRTUAL_DEVICES, "TF_CONFIG", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -78,6 +81,44 @@ def test_a_cpu_that_can_no_longer_be_split_is_one_sentence(monkeypatch):
 def test_several_workers_need_to_be_named():
     with pytest.raises(UserError, match="--strategy=multi_worker needs the environment variable TF_CONFIG"):
         make_strategy("multi_worker")
+
+
+def test_several_workers_cannot_be_joined_once_tensorflow_runs(monkeypatch):
+    tf.config.list_logical_devices()
+    (port,) = free_ports(1)
+    monkeypatch.setenv("TF_CONFIG", tf_config([port], 0))
+    with pytest.raises(UserError, match="--strategy=multi_worker comes too late"):
+        make_strategy("multi_worker")
+
+
+def test_the_tasks_of_a_slurm_step_are_those_of_tensorflows_resolver(monkeypatch):
+    step = {"JOB_ID": "1", "PROCID": "3", "STEP_NUM_TASKS": "5"}
+    step.update(STEP_NODELIST="gpu[08-09],login1", STEP_TASKS_PER_NODE="2(x2),1")
+    for name, value in step.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(gpus_per_node=2, gpus_per_task=1, auto_set_gpu=False)
+    cluster = read_cluster()
+    assert resolver.cluster_spec().as_dict() == {"worker": list(cluster.addresses)}
+    assert resolver.get_task_info() == ("worker", cluster.index)
+
+
+def test_without_a_cluster_a_process_computes_the_whole_task_batch():
+    assert own_episodes(make_strategy("one_device"), 6) == range(6)
+    assert own_episodes(make_strategy("mirrored"), 6) == range(6)
+
+
+def test_what_a_collective_raises_when_a_process_is_gone_says_so_and_nothing_else_is_touched():
+    aborted = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: x")
+    for raised, kind in ((aborted, LostWorkerError), (tf.errors.ResourceExhaustedError(None, None, "memory"), None)):
+        with pytest.raises(kind or type(raised)), explained(_Peers()):
+            raise raised
+    with pytest.raises(tf.errors.UnavailableError), explained(Peers.alone()):
+        raise aborted
+
+
+class _Peers:
+    def explain(self, error):
+        raise LostWorkerError(str(error))
 
 
 def test_an_unknown_strategy_is_answered_with_those_there_are():

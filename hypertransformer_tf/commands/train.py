@@ -1,15 +1,19 @@
 """bin/train: trains a HyperTransformer, or continues a run."""
 
 import argparse
+import logging
 
 from hypertransformer_tf.commands import cli
+from hypertransformer_tf.training import restarts
 
 _DESCRIPTION = """\
 Trains a HyperTransformer as a gin file says, and keeps everything about the run in one directory:
 configuration, checkpoints (the best by validation episodes among them), metrics, TensorBoard scalars.
 
 A run that was stopped, in whatever way, continues where it was when the same command is given again.
-Ctrl-C saves and stops."""
+Ctrl-C and SIGTERM save and stop.
+
+With --strategy=multi_worker the same command is given on every machine; docs/scaling/README.md says how."""
 
 _EXAMPLES = """\
   bin/train --gin_file=gin/quickstart.gin
@@ -18,7 +22,9 @@ _EXAMPLES = """\
   bin/train --gin_file=gin/quickstart.gin --run_dir=runs/mine --gin_bindings="data.source = 'folder:my_images'"
       your own images: a folder with one sub-folder per class
   bin/train --gin_file=gin/omniglot_4layer.gin --steps=32_000
-      stops there; the same command with more steps goes on from it"""
+      stops there; the same command with more steps goes on from it
+  bin/train --gin_file=gin/omniglot_4layer.gin --restarts=10
+      goes on by itself if it is killed"""
 
 
 def main() -> int:
@@ -44,11 +50,20 @@ def read_flags() -> argparse.Namespace:
         help="seed of initial weights and episodes, instead of training.seed",
     )
     cli.add_strategy_flag(parser)
+    parser.add_argument(
+        "--restarts",
+        metavar="N",
+        type=cli.at_least(0),
+        default=0,
+        help="start the training again up to N times if it dies of a signal or loses another worker (default: 0)",
+    )
     return parser.parse()
 
 
 def _command() -> None:
     flags = read_flags()
+    if flags.restarts and not restarts.is_supervised():
+        raise SystemExit(restarts.run_with_restarts(flags.restarts, logging.warning))
     from hypertransformer_tf.training import train  # late: it may need TensorFlow, the help does not
 
     train.train(

@@ -1,6 +1,6 @@
 """Measuring a model: generate a CNN per episode, ask it one or several query sets, average (paper, Section 4)."""
 
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -45,28 +45,45 @@ class Evaluator:
         Raises:
           UserError: fewer episodes, no query batch, or another word for `asked`.
         """
+        return accuracy_of(self.accuracies(sampler, episodes, query_batches, asked), episodes)
+
+    def accuracies(
+        self,
+        sampler: EpisodeSampler,
+        episodes: int,
+        query_batches: int = 1,
+        asked: str = "together",
+        part: int = 0,
+        parts: int = 1,
+    ) -> List[List[float]]:
+        """Accuracy of each episode, batch by batch: of every batch number `part` + a multiple of `parts`.
+
+        Together, the parts are what `measure` averages. Arguments and errors are its own otherwise.
+        """
         require_one_of("asked", asked, ASKED)
         require_whole_number("episodes", episodes, at_least=2)
         require_whole_number("query_batches", query_batches, at_least=1)
         size = sampler.episode(0).query_images.nbytes * query_batches
         batch = max(1, min(EPISODES_AT_ONCE, episodes, QUERY_BYTES_AT_ONCE // size))
-        accuracies: List[float] = []
+        accuracies: List[List[float]] = []
+        numbers = range(part, -(-episodes // batch), parts)
 
-        def make(index: int):
+        def make(place: int):
+            index = numbers[place]
             # The last batch goes past the end instead of being smaller: one shape, one compilation.
             support = sampler.task_batch(index * batch, batch)
             return support, *_query_batches(sampler, support, index * batch, query_batches)
 
         # No more than one waits: on large images a few of them would fill the memory.
-        with Prefetcher(make, 0, -(-episodes // batch), depth=1) as batches:
+        with Prefetcher(make, 0, len(numbers), depth=1) as batches:
             for support, query_images, query_labels in batches:
                 weights = self._generate(support.support_images, support.support_labels, n_way=sampler.episodes.n_way)
                 correct = [
                     self._ask(images, labels, weights, _parts(sampler, asked))
                     for images, labels in zip(query_images, query_labels)
                 ]
-                accuracies.extend(np.mean(correct, axis=0))
-        return Accuracy.of_episodes(accuracies[:episodes])
+                accuracies.append(np.mean(correct, axis=0).tolist())
+        return accuracies
 
     def _ask(self, images: np.ndarray, labels: np.ndarray, weights, parts: int) -> np.ndarray:
         """Share of right answers per episode (T,), the query set asked about in so many equal parts."""
@@ -77,6 +94,11 @@ class Evaluator:
         """Share of right answers per episode: (T,)."""
         predicted = tf.argmax(self._model.classify(images, weights), -1, output_type=labels.dtype)
         return tf.reduce_mean(tf.cast(predicted == labels, tf.float32), -1)
+
+
+def accuracy_of(batches: Sequence[Sequence[float]], episodes: int) -> Accuracy:
+    """From the accuracies of all batches of `Evaluator.accuracies`, of which the first `episodes` count."""
+    return Accuracy.of_episodes([accuracy for batch in batches for accuracy in batch][:episodes])
 
 
 def _parts(sampler: EpisodeSampler, asked: str) -> int:

@@ -32,6 +32,7 @@ def remove_partial_files(folder: pathlib.Path) -> None:
 
 
 def is_partial(path: pathlib.Path) -> bool:
+    """Whether a file is one that was being written when its process ended."""
     return path.name.startswith(".") and path.name.endswith(_SUFFIX)
 
 

@@ -111,7 +111,13 @@ class RunDirectory:
         return run_record.changed_devices(earlier, devices or {}) if step else None
 
     def append_metrics(self, values: Mapping[str, Any]) -> None:
-        """Adds a line to metrics.jsonl; `values` has a 'step'. Raises SaveError."""
+        """Adds a line to metrics.jsonl; `values` has a 'step'.
+
+        Raises:
+          SaveError: it cannot be written, or the directory is not there any more. A line comes before every
+            checkpoint, so that none is saved where nobody would find it.
+        """
+        self._check_is_there()
         self._metrics.append(values)
 
     def finish(self, outcome: str, step: int) -> None:
@@ -141,6 +147,18 @@ class RunDirectory:
         for name in ("config.json", "config.gin", data_record.FILE, "run.json", _LOCK):
             (self.path / name).unlink(missing_ok=True)
         _remove_empty((self.checkpoints, *self._made))
+
+    def _check_is_there(self) -> None:
+        try:
+            found, held = os.stat(self.path / _LOCK), os.fstat(self._lock.fileno())
+            if os.path.samestat(found, held):
+                return
+        except OSError:
+            pass
+        raise SaveError(
+            f"Run directory {self.path} was removed, moved or replaced during training, which stopped as nothing more "
+            "can be saved there: put it back to go on from its last checkpoint, or begin anew by the same command."
+        )
 
     def _read_record(self) -> dict[str, Any]:
         try:

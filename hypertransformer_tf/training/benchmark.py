@@ -7,17 +7,21 @@ import platform
 import resource
 import sys
 import time
-from typing import Optional, Sequence
+from typing import Any, Callable, NamedTuple, Optional, Sequence
 
 from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.quiet_import import import_quietly
+from hypertransformer_tf.runs.data_record import describe_data
+from hypertransformer_tf.training.joining import join
+from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.strategy_names import check_strategy
 
 WARM_UP_STEPS = 5
 MANY_STEPS = 1_000_000_000
+STEPS_BETWEEN_QUESTIONS = 10  # to the chief, with several processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,41 +86,69 @@ def benchmark(
     images = load_images(experiment.data, experiment.episodes.most_classes)
     build_architecture(experiment.cnn, images.image_shape)  # images too small for it are refused here
     sampler, size = experiment.training_sampler(images), experiment.training.task_batch
-    tensorflow = import_quietly("tensorflow")
-    from hypertransformer_tf.training.build import build_training
+    with join(strategy, experiment.effective(), describe_data(images)) as peers:
+        tensorflow = import_quietly("tensorflow")
+        from hypertransformer_tf.training.build import build_training
+        from hypertransformer_tf.training.strategy import explained, own_episodes
 
-    parts = build_training(experiment, images, strategy)
-    with Prefetcher(lambda step: sampler.task_batch(step * size, size), 0, MANY_STEPS) as batches:
+        with explained(peers):
+            parts = build_training(experiment, images, strategy)
+            own = own_episodes(parts.strategy, size)
+            pace = _measure(parts.step, lambda step: _own_batch(sampler, step * size, own), seconds, peers)
+    return Benchmark(
+        gin_file=str(gin_file),
+        episodes_per_second=pace.steps * size / pace.seconds,
+        milliseconds_per_episode=1000 * pace.seconds / (pace.steps * size),
+        input_wait=pace.waited / pace.seconds,
+        first_step_seconds=pace.first_step,
+        peak_memory_mb=_peak_memory(),
+        task_batch=size,
+        groups=experiment.training.groups,
+        replicas=parts.strategy.num_replicas_in_sync,
+        measured_seconds=pace.seconds,
+        measured_steps=pace.steps,
+        machine=f"{platform.machine()}, {os.cpu_count()} cores",
+        tensorflow=tensorflow.__version__,
+    )
+
+
+class _Pace(NamedTuple):
+    """Seconds until the first step had ended; of those after the warm-up, their time, number and wait for input."""
+
+    first_step: float
+    seconds: float
+    steps: int
+    waited: float
+
+
+def _measure(take_step: Callable[[Any, int], Any], make: Callable[[int], Any], seconds: float, peers: Peers) -> _Pace:
+    with Prefetcher(make, 0, MANY_STEPS) as batches:
         steps = enumerate(batches)
         for step, batch in steps:
-            float(parts.step(batch, step).total)
+            float(take_step(batch, step).total)
             if step == 0:
                 first_step = time.time() - _process_start()
             if step == WARM_UP_STEPS:
                 break
         waited, start, measured = batches.waited_seconds, time.perf_counter(), 0
         for step, batch in steps:
-            losses = parts.step(batch, step)
+            losses = take_step(batch, step)
             measured += 1
-            if time.perf_counter() - start >= seconds:
+            if _is_over(time.perf_counter() - start >= seconds, measured, peers):
                 break
         float(losses.total)  # an accelerator may still be computing
-        elapsed, waited = time.perf_counter() - start, batches.waited_seconds - waited
-    return Benchmark(
-        gin_file=str(gin_file),
-        episodes_per_second=measured * size / elapsed,
-        milliseconds_per_episode=1000 * elapsed / (measured * size),
-        input_wait=waited / elapsed,
-        first_step_seconds=first_step,
-        peak_memory_mb=_peak_memory(),
-        task_batch=size,
-        groups=experiment.training.groups,
-        replicas=parts.strategy.num_replicas_in_sync,
-        measured_seconds=elapsed,
-        measured_steps=measured,
-        machine=f"{platform.machine()}, {os.cpu_count()} cores",
-        tensorflow=tensorflow.__version__,
-    )
+        return _Pace(first_step, time.perf_counter() - start, measured, batches.waited_seconds - waited)
+
+
+def _is_over(mine: bool, measured: int, peers: Peers) -> bool:
+    """Whether to stop, which the chief says, as all processes must at the same step."""
+    if not peers.are_there:
+        return mine
+    return measured % STEPS_BETWEEN_QUESTIONS == 0 and peers.broadcast(mine).header["value"]
+
+
+def _own_batch(sampler: Any, first: int, own: range) -> Any:
+    return sampler.of_task_batch(first).task_batch(first + own.start, len(own))
 
 
 def _process_start() -> float:

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import SaveError, UserError
@@ -18,12 +19,17 @@ from hypertransformer_tf.runs.state import (
     restore_model,
     restore_optimizer,
     restore_shared_features,
+    restore_trained_model,
 )
 from hypertransformer_tf.training.build import TrainingParts
 from hypertransformer_tf.training.config import TrainingConfig
 from hypertransformer_tf.training.interruption import Interruption
+from hypertransformer_tf.training.joining import share_checkpoint
 from hypertransformer_tf.training.loss_log import RECENT_STEPS, LossLog
+from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.progress import ProgressReporter
+from hypertransformer_tf.training.shared_evaluation import measure_together
+from hypertransformer_tf.training.strategy import own_episodes
 
 
 class TrainingLoop:
@@ -35,8 +41,9 @@ class TrainingLoop:
       parts: what is trained and how.
       sampler: meta-training episodes.
       validation: meta-validation episodes, or None for no validation.
-      run: the run's directory, open.
+      run: the run's directory, open; None in a process that has none, as another one of the cluster writes.
       config: steps and intervals.
+      peers: the other processes of the cluster.
     """
 
     def __init__(
@@ -44,11 +51,14 @@ class TrainingLoop:
         parts: TrainingParts,
         sampler: EpisodeSampler,
         validation: Optional[EpisodeSampler],
-        run: RunDirectory,
+        run: Optional[RunDirectory],
         config: TrainingConfig,
+        peers: Optional[Peers] = None,
     ):
         self._model, self._optimizer, self._step, self._update = parts.model, parts.optimizer, parts.step, parts.update
         self._sampler, self._validation, self._run, self._config = sampler, validation, run, config
+        self._peers = peers or Peers.alone()
+        self._own = own_episodes(parts.strategy, config.task_batch)
         self._evaluator = Evaluator(parts.model, config.compile)
         self._writer: Any = None  # made when there is something to write: a run that is refused leaves nothing
         self._done = self._saved = 0
@@ -64,19 +74,21 @@ class TrainingLoop:
         """Takes the run up from a checkpoint of it; `report` is told if other devices go on with it."""
         restore_model(self._model, checkpoint.arrays)
         restore_optimizer(self._optimizer, checkpoint.arrays)
-        self._update.gather()
+        self._update.restore(checkpoint.arrays)
         self._done = self._saved = checkpoint.step
         self._best = float(checkpoint.metadata.get("best_validation", -1.0))
-        changed = self._run.begin(self._done, self._devices)
+        changed = self._run.begin(self._done, self._devices) if self._run is not None else None
         if changed:
             report(changed)
 
-    def begin(self, shared_features: Optional[Checkpoint] = None) -> None:
-        """Begins the run, with the shared features of another run's checkpoint if there is one."""
-        if shared_features is not None:
-            restore_shared_features(self._model, shared_features.arrays)
+    def begin(self, other: Optional[Checkpoint] = None) -> None:
+        """Begins the run, with the model of another run's checkpoint, or its shared features, if there is one."""
+        if other is not None:
+            take = restore_trained_model if self._config.model_from else restore_shared_features
+            take(self._model, other.arrays)
             self._update.gather()
-        self._run.begin(0, self._devices)
+        if self._run is not None:
+            self._run.begin(0, self._devices)
 
     def train(self, progress: ProgressReporter) -> None:
         """Trains to the end.
@@ -86,25 +98,31 @@ class TrainingLoop:
           SaveError: something could not be saved.
           KeyboardInterrupt, SystemExit: on Ctrl-C and SIGTERM, once all is saved.
         """
-        config, size = self._config, self._config.task_batch
+        config = self._config
         steps = max(config.steps - self._done, 0)
         with (
-            Interruption() as interruption,
-            Prefetcher(lambda step: self._sampler.task_batch(step * size, size), self._done, steps) as batches,
+            Interruption(self._peers, RECENT_STEPS) as interruption,
+            Prefetcher(self._own_batch, self._done, steps) as batches,
         ):
             self._log.restart_clock()
             for batch in batches:
                 self._log.add(self._step(batch, self._done))
                 self._done += 1
-                if self._done % RECENT_STEPS == 0 or self._done == config.steps or interruption.received:
+                stop = interruption.due(self._done, self._done == config.steps)
+                if self._done % RECENT_STEPS == 0 or self._done == config.steps or stop:
                     self._check_finite()
                     self._report(progress)
                 if self._done % config.log_every == 0:
                     self._write_log()
-                if self._act(progress, interruption):
+                if self._act(progress, interruption, stop):
                     self._log.restart_clock()
 
-    def _act(self, progress: ProgressReporter, interruption: Interruption) -> bool:
+    def _own_batch(self, step: int) -> Episode:
+        """What this process computes of a step's task batch."""
+        first = step * self._config.task_batch
+        return self._sampler.of_task_batch(first).task_batch(first + self._own.start, len(self._own))
+
+    def _act(self, progress: ProgressReporter, interruption: Interruption, stop: bool) -> bool:
         """Validates and saves where it is time; whether it did."""
         config, last = self._config, self._done == self._config.steps
         validate = self._validation is not None and (
@@ -113,7 +131,7 @@ class TrainingLoop:
         if validate:
             self._write_log()
             self._validate(progress)
-        if validate or last or self._done % config.checkpoint_every == 0 or interruption.received:
+        if validate or last or self._done % config.checkpoint_every == 0 or stop:
             self._save()
             interruption.raise_if_received(
                 f"Interrupted at step {self._done}; saved. The same command goes on from there."
@@ -149,18 +167,25 @@ class TrainingLoop:
             self._write({f"train/{name}": value for name, value in line.items()})
 
     def _validate(self, progress: ProgressReporter) -> None:
-        accuracy = self._evaluator.measure(self._validation, self._config.validation_episodes)
+        with self._update.averaged():
+            episodes = self._config.validation_episodes
+            accuracy = measure_together(self._evaluator, self._peers, self._validation, episodes)
+            arrays = model_arrays(self._model)
         progress.validation(self._done, accuracy.mean, accuracy.interval_95)
         self._write({"validation/accuracy": accuracy.mean, "validation/interval_95": accuracy.interval_95})
         if accuracy.mean > self._best:
             self._best = accuracy.mean
-            arrays = self._finite(model_arrays(self._model))
-            save_best(self._run.checkpoints, self._done, arrays, {"validation": accuracy.mean})
+            self._finite(arrays)
+            if self._run is not None:
+                save_best(self._run.checkpoints, self._done, arrays, {"validation": accuracy.mean})
 
     def _save(self) -> None:
         self._write_log()
-        arrays = self._finite({**model_arrays(self._model), **optimizer_arrays(self._optimizer)})
-        save_checkpoint(self._run.checkpoints, self._done, arrays, {"best_validation": self._best})
+        with self._update.averaged():
+            arrays = {**model_arrays(self._model), **optimizer_arrays(self._optimizer), **self._update.state()}
+        self._finite(arrays)
+        if self._run is not None:
+            save_checkpoint(self._run.checkpoints, self._done, arrays, {"best_validation": self._best})
         self._saved = self._done
 
     def _finite(self, arrays: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -171,6 +196,8 @@ class TrainingLoop:
         return arrays
 
     def _write(self, values: Mapping[str, float]) -> None:
+        if self._run is None:
+            return
         self._run.append_metrics({"step": self._done, **values})
         try:
             if self._writer is None:
@@ -193,11 +220,12 @@ class TrainingLoop:
         Returns:
           The accuracy, and the step of the checkpoint.
         """
-        checkpoint = load_for_use(self._run.checkpoints, report)
+        newest = load_for_use(self._run.checkpoints, report) if self._run is not None else None
+        checkpoint = share_checkpoint(self._peers, newest)
         if checkpoint is not None:
             restore_model(self._model, checkpoint.arrays)
         step = self._done if checkpoint is None else checkpoint.step
-        return self._evaluator.measure(sampler, episodes, query_batches), step
+        return measure_together(self._evaluator, self._peers, sampler, episodes, query_batches), step
 
     @property
     def steps_done(self) -> int:

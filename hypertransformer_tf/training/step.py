@@ -10,6 +10,7 @@ from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.training.config import LossConfig, TrainingConfig
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.losses import Losses, task_batch_losses
+from hypertransformer_tf.training.strategy import own_episodes
 
 
 class TrainingStep:
@@ -45,7 +46,8 @@ class TrainingStep:
         """Trains on one global task batch.
 
         Args:
-          batch: NumPy task batch of `config.task_batch` episodes; a step is compiled for every n-way and k-shot.
+          batch: this process's part of the global NumPy task batch (`strategy.own_episodes`), all of it with one
+            process; a step is compiled for every n-way and k-shot.
           step: number of this step, from 0.
 
         Returns:
@@ -58,19 +60,29 @@ class TrainingStep:
         replicas = self._strategy.num_replicas_in_sync
         if replicas == 1:
             return Episode(*map(tf.constant, batch))
-        share = self._config.task_batch // replicas
+        share, own = self._config.task_batch // replicas, own_episodes(self._strategy, self._config.task_batch)
 
         def replica_share(context) -> Episode:
-            first = context.replica_id_in_sync_group * share
+            first = context.replica_id_in_sync_group * share - own.start
             return Episode(*(tf.constant(field[first : first + share]) for field in batch))
 
         return self._strategy.experimental_distribute_values_from_function(replica_share)
 
     def _train(self, batch: Any, step: tf.Tensor, n_way: int) -> Losses:
-        strategy, mean = self._strategy, tf.distribute.ReduceOp.MEAN
-        losses, gradient = strategy.run(self._replica_gradient, args=(batch, step, n_way))
-        self._update.apply(strategy.reduce(mean, gradient, axis=None))
-        return Losses(*(strategy.reduce(mean, each, axis=None) for each in losses))
+        strategy, mean, count = self._strategy, tf.distribute.ReduceOp.MEAN, len(Losses._fields)
+        if strategy.num_replicas_in_sync == 1:
+            losses, gradient = strategy.run(self._replica_gradient, args=(batch, step, n_way))
+            self._update.apply(strategy.reduce(mean, gradient, axis=None))
+            return Losses(*(strategy.reduce(mean, each, axis=None) for each in losses))
+        joined = strategy.run(self._joined_gradient, args=(batch, step, n_way))
+        joined = strategy.reduce(mean, joined, axis=None)
+        self._update.apply(joined[count:])
+        return Losses(*tf.unstack(joined[:count]))
+
+    def _joined_gradient(self, batch: Episode, step: tf.Tensor, n_way: int) -> tf.Tensor:
+        """Losses and gradient as one vector: what devices exchange has its price by the piece."""
+        losses, gradient = self._replica_gradient(batch, step, n_way)
+        return tf.concat([tf.stack(losses), gradient], 0)
 
     def _replica_gradient(self, batch: Episode, step: tf.Tensor, n_way: int) -> Tuple[Losses, tf.Tensor]:
         groups = self._config.groups

@@ -1,15 +1,16 @@
 """Which devices train: a `tf.distribute` strategy by name."""
 
+import contextlib
 import logging
 import os
-from typing import Optional
+from typing import Iterator, Optional
 
 import tensorflow as tf
 
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.training.strategy_names import check_strategy
-
-VIRTUAL_DEVICES = "HT_VIRTUAL_DEVICES"
+from hypertransformer_tf.training.cluster import read_cluster
+from hypertransformer_tf.training.peers import Peers
+from hypertransformer_tf.training.strategy_names import VIRTUAL_DEVICES, check_strategy
 
 
 def make_strategy(name: str, shares: Optional[int] = None) -> tf.distribute.Strategy:
@@ -17,8 +18,8 @@ def make_strategy(name: str, shares: Optional[int] = None) -> tf.distribute.Stra
 
     Args:
       name: `one_device`; `mirrored` (all accelerators of this machine, or its virtual CPU devices); `multi_worker`
-        (the machines in TF_CONFIG); `tpu`; or `auto`, which is `mirrored` where there are several accelerators or
-        virtual devices, otherwise `one_device`.
+        (the processes in TF_CONFIG or of a Slurm step); `tpu`; or `auto`, which is `mirrored` where there are several
+        accelerators or virtual devices, otherwise `one_device`.
       shares: parts that a task batch has, which every device must get as many of. `auto` takes the largest number of
         devices for which that can be, and says so if some are left; None takes all.
 
@@ -28,6 +29,8 @@ def make_strategy(name: str, shares: Optional[int] = None) -> tf.distribute.Stra
       UserError: the name is unknown, or what it needs is not there.
     """
     check_strategy(name)
+    if name == "multi_worker":
+        return _multi_worker()
     _split_cpu()
     devices = _devices()
     if name == "auto":
@@ -35,9 +38,49 @@ def make_strategy(name: str, shares: Optional[int] = None) -> tf.distribute.Stra
         name = "mirrored" if len(devices) > 1 else "one_device"
     if name == "one_device":
         return tf.distribute.OneDeviceStrategy(devices[0])
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy(devices)
-    return tf.distribute.MultiWorkerMirroredStrategy() if name == "multi_worker" else _tpu()
+    return tf.distribute.MirroredStrategy(devices) if name == "mirrored" else _tpu()
+
+
+def own_episodes(strategy: tf.distribute.Strategy, task_batch: int) -> range:
+    """Which episodes of a task batch this process computes, where replicas split it by index."""
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
+        return range(task_batch)
+    share = task_batch // resolver.cluster_spec().num_tasks("worker")
+    return range(resolver.task_id * share, (resolver.task_id + 1) * share)
+
+
+@contextlib.contextmanager
+def explained(peers: Peers) -> Iterator[None]:
+    """What collectives raise when a process is gone becomes the sentence that says which."""
+    errors = tf.errors
+    try:
+        yield
+    except (
+        errors.UnavailableError,
+        errors.AbortedError,
+        errors.CancelledError,
+        errors.DeadlineExceededError,
+        errors.InternalError,
+    ) as error:
+        peers.explain(error)
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    # Before any other operation: TensorFlow cannot join a cluster once it is running.
+    cluster = read_cluster()
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
+        task_type="worker",
+        task_id=cluster.index,
+        rpc_layer="grpc",
+    )
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except RuntimeError as error:
+        raise UserError(
+            "--strategy=multi_worker comes too late, TensorFlow is running already: start a process of its own for it."
+        ) from error
 
 
 def _evenly(devices: list, shares: Optional[int]) -> list:

@@ -1,0 +1,196 @@
+"""Stopping a run, in whatever way, and going on changes nothing."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_runs import (
+    assert_same_state,
+    latest,
+    metrics_of,
+    newest_step,
+    start_command,
+    starts_of,
+    train_here,
+    tree,
+    wait_until,
+    write_gin,
+)
+
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.runs.checkpoints import load_latest
+from hypertransformer_tf.runs.metrics_file import read_metrics
+from hypertransformer_tf.runs.run_directory import read_configuration
+from hypertransformer_tf.training.loop import TrainingLoop
+
+LONG_STEPS = 1_500
+LONG = (
+    f"training.steps = {LONG_STEPS}",
+    "training.checkpoint_every = 20",
+    "training.validate_every = 0",
+    "optimizer.average = 0.9",  # so that what a checkpoint's model is, and what goes on, are not the same
+)
+ENDLESS = ("training.steps = 1_000_000", "training.checkpoint_every = 7", "training.validate_every = 0")
+
+
+@pytest.fixture(scope="module")
+def long_gin_file(tmp_path_factory):
+    return write_gin(tmp_path_factory.mktemp("gin") / "long.gin", *LONG)
+
+
+@pytest.fixture(scope="module")
+def never_killed(long_gin_file, tmp_path_factory):
+    """The directory of a longer run that was never stopped."""
+    return train_here(long_gin_file, tmp_path_factory.mktemp("runs") / "long").run_dir
+
+
+def test_a_run_that_was_continued_is_bit_for_bit_one_that_was_not(six_steps, gin_file, tmp_path, capsys):
+    train_here(gin_file, tmp_path, steps=3)
+    assert latest(tmp_path).step == 3
+    capsys.readouterr()
+    result = train_here(gin_file, tmp_path, steps=6)
+    assert "continued from step 3" in capsys.readouterr().out
+    assert_same_state(latest(tmp_path), latest(six_steps))
+    ours, theirs = (read_metrics(run / "metrics.jsonl")[-1] for run in (tmp_path, six_steps))
+    assert ours == theirs and ours["test/accuracy"] == result.test.mean
+    measured_at_3 = [line for line in metrics_of(tmp_path) if "test/step" in line and line["step"] == 3]
+    assert [line for line in metrics_of(tmp_path) if line not in measured_at_3] == metrics_of(six_steps)
+    assert [(start["from_step"], start["to_step"]) for start in starts_of(tmp_path)] == [(0, 3), (3, 6)]
+
+
+def test_a_finished_run_only_says_again_what_it_came_to(six_steps, gin_file, tmp_path, monkeypatch, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    monkeypatch.setattr(TrainingLoop, "measure_best", lambda *arguments: pytest.fail("it was measured already"))
+    result = train_here(gin_file, run)
+    assert tree(run / "checkpoints") == tree(six_steps / "checkpoints")
+    assert (run / "metrics.jsonl").read_bytes() == (six_steps / "metrics.jsonl").read_bytes()
+    assert result.test.mean == read_metrics(run / "metrics.jsonl")[-1]["test/accuracy"] and result.test.episodes == 8
+    assert f"test accuracy {result.test}, on classes never trained on" in capsys.readouterr().out
+    with pytest.raises(UserError, match="is fewer than the 6 steps"):
+        train_here(gin_file, run, steps=5)
+    assert read_configuration(run)["training"]["steps"] == 6
+
+
+def test_a_run_is_finished_once_it_was_measured(six_steps, gin_file, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    (run / "metrics.jsonl").unlink()
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "measure_best", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_here(gin_file, run)
+    assert starts_of(run)[-1]["outcome"] == "interrupted"
+    train_here(gin_file, run)
+    assert starts_of(run)[-1]["outcome"] == "finished"
+    assert read_metrics(run / "metrics.jsonl")[-1] == read_metrics(six_steps / "metrics.jsonl")[-1]
+
+
+def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_newest(six_steps, gin_file, tmp_path, caplog):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    (run / "metrics.jsonl").unlink()
+    os.truncate(run / "checkpoints" / "best.safetensors", 100)
+    train_here(gin_file, run)
+    assert read_metrics(run / "metrics.jsonl")[-1]["test/step"] == 6
+    assert any("best.safetensors is damaged" in message and "step 6" in message for message in caplog.messages)
+
+
+def test_going_on_with_other_means_is_said(six_steps, gin_file, tmp_path, caplog):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    record = (run / "run.json").read_text().replace(f'"tensorflow": "{tf.__version__}"', '"tensorflow": "2.15.1"')
+    (run / "run.json").write_text(record)
+    train_here(gin_file, run)
+    assert [f"tensorflow 2.15.1 -> {tf.__version__}" in message for message in caplog.messages] == [True]
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_taken(six_steps, gin_file, tmp_path, caplog):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    os.truncate(run / "checkpoints" / "checkpoint-00000006.safetensors", 1_000)
+    train_here(gin_file, run)
+    said = [message for message in caplog.messages if "checkpoint-00000006.safetensors" in message]
+    assert len(said) == 1 and "is damaged" in said[0] and "continuing from step 3" in said[0]
+    assert_same_state(latest(run), latest(six_steps))
+
+
+def _kill_while_training(gin_file, run_dir, seconds):
+    """Starts the command, kills it some time after it has saved something new, and gives the step it had reached."""
+    before = newest_step(run_dir)
+    with start_command("train", f"--gin_file={gin_file}", f"--run_dir={run_dir}") as process:
+        wait_until(lambda: newest_step(run_dir) > before, process)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it had ended before"
+    return max([line["step"] for line in read_metrics(run_dir / "metrics.jsonl")] + [newest_step(run_dir)])
+
+
+def test_a_run_killed_at_random_moments_is_bit_for_bit_one_that_was_not(never_killed, long_gin_file, tmp_path):
+    run, moments = tmp_path / "run", random.Random(0)
+    reached = [_kill_while_training(long_gin_file, run, moments.uniform(0, 0.3)) for _ in range(3)]
+    train_here(long_gin_file, run)
+    assert_same_state(latest(run), latest(never_killed))
+    assert metrics_of(run) == metrics_of(never_killed)
+    # No more than one interval between checkpoints was trained again.
+    for step, start in zip(reached, starts_of(run)[1:]):
+        assert step - 20 <= start["from_step"] <= step + 20
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_even_while_it_starts_or_ends_loses_nothing(never_killed, long_gin_file, tmp_path):
+    run, moments = tmp_path / "run", random.Random(1)
+    flags = (f"--gin_file={long_gin_file}", f"--run_dir={run}")
+    began = time.monotonic()
+    with start_command("train", *flags) as process:
+        wait_until(lambda: newest_step(run) > 0, process)
+        process.kill()
+        process.communicate()
+    until_training = time.monotonic() - began
+    for _ in range(9):
+        with start_command("train", *flags) as process:
+            time.sleep(moments.uniform(0, 1.3 * until_training))
+            process.kill()
+            process.communicate()
+        assert load_latest(run / "checkpoints", pytest.fail).step > 0
+    with start_command("train", *flags) as process:
+        process.communicate()
+    assert process.returncode == 0
+    assert_same_state(latest(run), latest(never_killed))
+    lines = [line["step"] for line in read_metrics(run / "metrics.jsonl") if "train/loss" in line]
+    assert lines == sorted(set(lines))
+
+
+@pytest.mark.parametrize(
+    "number, status, says",
+    [
+        (signal.SIGINT, 130, r"Interrupted at step (\d+); saved\. The same command goes on from there\.\n"),
+        (signal.SIGTERM, 143, r"()"),
+    ],
+)
+def test_a_run_that_is_asked_to_stop_saves_first(tmp_path, number, status, says):
+    run = tmp_path / "run"
+    gin_file = write_gin(tmp_path / "endless.gin", *ENDLESS)
+    with start_command("train", f"--gin_file={gin_file}", f"--run_dir={run}") as process:
+        wait_until(lambda: newest_step(run) > 0, process)
+        with pytest.raises(UserError, match=f"is being used by process {process.pid}:"):
+            train_here(gin_file, run)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    said, (start,) = re.fullmatch(says, err), starts_of(run)
+    assert said, err
+    assert start["outcome"] == "interrupted" and start["to_step"] == latest(run).step > 0
+    assert said[1] in ("", str(start["to_step"]))
+    assert latest(run).step == int(np.asarray(latest(run).arrays["optimizer/00000"]))  # the very step it had done

@@ -1,0 +1,153 @@
+"""When training goes wrong, or cannot begin: one sentence, and nothing that was saved is lost."""
+
+import errno
+import os
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_runs import (
+    TINY,
+    assert_same_state,
+    experiment_of,
+    glyphs,
+    latest,
+    newest_step,
+    run_here,
+    starts_of,
+    train_here,
+    write_gin,
+)
+
+from hypertransformer_tf.errors import SaveError, UserError
+from hypertransformer_tf.training import build
+from hypertransformer_tf.training.loop import TrainingLoop
+from hypertransformer_tf.training.progress import ProgressReporter
+from hypertransformer_tf.training.step import Losses
+
+
+def _loop(run, step, *changes):
+    """A training loop whose step is given, over a run directory that is a folder and nothing more."""
+    experiment = experiment_of("training.steps = 50", "training.validate_every = 0", *changes, settings=TINY)
+    images = glyphs()
+    parts = build.build_training(experiment, images, "one_device")
+    parts = parts._replace(step=step(parts))
+    return TrainingLoop(parts, experiment.training_sampler(images), None, run, experiment.training)
+
+
+class _Folder:
+    """What a loop needs of a run directory."""
+
+    def __init__(self, path):
+        self.path, self.checkpoints = path, path / "checkpoints"
+
+    def append_metrics(self, values):
+        pass
+
+
+def _refused(loop):
+    with pytest.raises(UserError) as caught:
+        loop.train(ProgressReporter(50))
+    return str(caught.value)
+
+
+def _nan_at(number):
+    return lambda parts: lambda batch, step: Losses(*[np.float32("nan" if step + 1 == number else 1)] * 3)
+
+
+@pytest.mark.parametrize("number, kept", [(3, 2), (4, 2), (5, 4), (37, 36)])
+def test_the_step_of_a_loss_that_is_not_finite_is_named_and_the_checkpoint_before_it_kept(tmp_path, number, kept):
+    said = _refused(_loop(_Folder(tmp_path), _nan_at(number), "training.checkpoint_every = 2"))
+    assert f"the loss was nan at step {number}," in said and f"the checkpoint of step {kept} is kept" in said
+    assert "optimizer.learning_rate" in said
+    assert latest(tmp_path).step == kept
+
+
+def test_a_checkpoint_that_is_not_there_is_not_said_to_be_kept(tmp_path):
+    said = _refused(_loop(_Folder(tmp_path), _nan_at(5), "training.checkpoint_every = 40"))
+    assert "the loss was nan at step 5," in said and "step 0 is kept" not in said
+    assert newest_step(tmp_path) == 0
+
+
+def test_variables_that_are_not_finite_are_never_saved(tmp_path):
+    """The last update before a checkpoint may spoil the variables while the loss before it was fine."""
+
+    def spoiling(parts):
+        def step(batch, number):
+            if number + 1 == 4:
+                parts.model.trainable_variables[0].assign(parts.model.trainable_variables[0] * np.float32("nan"))
+            return Losses(*[np.float32(1)] * 3)
+
+        return step
+
+    said = _refused(_loop(_Folder(tmp_path), spoiling, "training.checkpoint_every = 2"))
+    assert "step 4" in said and "the checkpoint of step 2 is kept" in said
+    assert latest(tmp_path).step == 2
+
+
+def test_tensorboard_files_that_cannot_be_written_are_an_error_of_saving(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise tf.errors.UnknownError(None, None, "No space left on device")
+
+    loop = _loop(_Folder(tmp_path), lambda parts: lambda batch, step: Losses(*[np.float32(1)] * 3))
+    monkeypatch.setattr(tf.summary, "scalar", full)
+    with pytest.raises(SaveError, match="tensorboard could not be written: No space left on device; the checkpoints"):
+        loop.train(ProgressReporter(50))
+
+
+def test_a_run_that_diverges_ends_with_status_two_and_one_sentence(tmp_path, monkeypatch, capsys):
+    changes = ("optimizer.name = 'sgd'", "optimizer.learning_rate = 1000.0", "optimizer.warmup_steps = 0")
+    always = ("training.checkpoint_every = 1", "training.validate_every = 0")
+    gin_file = write_gin(tmp_path / "wild.gin", *changes, *always, "loss.l2 = 1e9")
+    assert run_here(monkeypatch, "train", f"--gin_file={gin_file}", f"--run_dir={tmp_path / 'run'}") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    failed = int(re.search(r"the loss was (?:inf|nan) at step (\d+)", said)[1])
+    kept = latest(tmp_path / "run")
+    assert kept.step == failed - 1 and f"the checkpoint of step {kept.step} is kept" in said
+    assert all(np.isfinite(array).all() for array in kept.arrays.values())
+    assert starts_of(tmp_path / "run")[0]["outcome"] == "stopped by an error"
+
+
+def test_a_full_disk_ends_with_status_one_and_leaves_the_last_checkpoint(
+    six_steps, gin_file, tmp_path, monkeypatch, capsys
+):
+    run, fsync, full = tmp_path / "run", os.fsync, []
+
+    def fsync_until_full(descriptor):
+        if full or newest_step(run) == 3:
+            full.append(descriptor)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync_until_full)
+        assert run_here(patch, "train", f"--gin_file={gin_file}", f"--run_dir={run}") == 1
+    said = capsys.readouterr().err
+    assert full and said.count("\n") == 1
+    assert "No space left on device; checkpoint-00000003.safetensors is intact" in said
+    assert newest_step(run) == 3
+    train_here(gin_file, run)
+    assert_same_state(latest(run), latest(six_steps))
+
+
+@pytest.mark.parametrize(
+    "changes, says",
+    [
+        (("cnn.architecture = '4-layer'", "cnn.trained_layers = 0", "data.image_size = 14"), "too small"),
+        (("training.shared_features_from = 'no/such/run'",), "no/such/run"),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_directory(tmp_path, changes, says):
+    gin_file = write_gin(tmp_path / "tiny.gin", *changes)
+    with pytest.raises(UserError, match=says):
+        train_here(gin_file, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_strategy_that_cannot_be_had_leaves_no_directory(gin_file, tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="TF_CONFIG"):
+        train_here(gin_file, tmp_path / "run", strategy="multi_worker")
+    assert not (tmp_path / "run").exists()
