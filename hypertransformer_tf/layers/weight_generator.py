@@ -125,12 +125,7 @@ class WeightGenerator(keras.layers.Layer):
         dropout: Optional[Dropout] = None,
         classes: Optional[Classes] = None,
     ) -> tf.Tensor:
-        features = self._features(activations, shared_features, dropout)
-        samples = self.sample_tokens(labels, features, token_size=self.sample_size)
-        weights = self.weight_tokens(token_size=self.weight_size)
-        if isinstance(classes, int):
-            weights, classes = weights[:, :classes], None
-        weights = tf.repeat(weights, tf.shape(samples)[0], axis=0)
+        samples, weights = self.make_tokens(activations, labels, shared_features, dropout, classes)
         masks = (self._token_mask(samples, classes), support_mask)
         if self.config.variant == "separate":
             outputs = self._run_separate(samples, weights, masks, dropout)
@@ -138,8 +133,24 @@ class WeightGenerator(keras.layers.Layer):
             outputs = self._run_joint(samples, weights, masks, dropout)
         return outputs[:, : weights.shape[1], self.config.embedding_dim :]
 
-    def _token_mask(self, samples: tf.Tensor, classes: Optional[tf.Tensor]) -> Optional[tf.Tensor]:
-        if classes is None:
+    def make_tokens(
+        self,
+        activations: tf.Tensor,
+        labels: tf.Tensor,
+        shared_features: Optional[tf.Tensor] = None,
+        dropout: Optional[Dropout] = None,
+        classes: Optional[Classes] = None,
+    ) -> Tuple[tf.Tensor, tf.Tensor]:
+        """What the transformer reads: sample tokens (T, S, D) and weight tokens (T, tokens, E); as `call`."""
+        features = self._features(activations, shared_features, dropout)
+        samples = self.sample_tokens(labels, features, token_size=self.sample_size)
+        weights = self.weight_tokens(token_size=self.weight_size)
+        if isinstance(classes, int):
+            weights = weights[:, :classes]
+        return samples, tf.repeat(weights, tf.shape(samples)[0], axis=0)
+
+    def _token_mask(self, samples: tf.Tensor, classes: Optional[Classes]) -> Optional[tf.Tensor]:
+        if classes is None or isinstance(classes, int):
             return None
         absent = tf.range(self.layout.tokens)[tf.newaxis] >= tf.reshape(classes, (-1, 1))
         return tf.broadcast_to(tf.cast(absent, samples.dtype), (tf.shape(samples)[0], self.layout.tokens))

@@ -8,6 +8,7 @@ import tensorflow as tf
 from hypertransformer_tf.cnn.architecture import Architecture, build_architecture
 from hypertransformer_tf.cnn.normalisation import Statistics, moments_for, normalise
 from hypertransformer_tf.cnn.readout import (
+    ConvolutionReadout,
     exclude_absent,
     read_convolution,
     read_logits,
@@ -170,7 +171,7 @@ class HyperTransformer(keras.Model):
             if spec.generated:
                 blocks[-1] = self.generators[index](activations, labels, shared, support_mask=mask, dropout=dropout)
                 generated = read_convolution(blocks[-1], spec, self.config.generator)
-            activations, statistics = self._run_support(index, activations, generated, mask)
+            activations, statistics = self.run_support_layer(index, activations, generated, mask)
             convolutions.append(self.query_weights[index].add_to(generated)._replace(statistics=statistics))
             if index < len(self.heads):
                 heads.append(self._head_weights(index, activations, labels, shared, mask, dropout, n_way))
@@ -182,7 +183,20 @@ class HyperTransformer(keras.Model):
         logits = exclude_absent(logits, n_way)
         return GeneratedWeights(tuple(convolutions), logits, tuple(heads), tuple(blocks), shared)
 
-    def _run_support(self, index: int, activations, generated, mask) -> Tuple[tf.Tensor, Optional[Statistics]]:
+    def run_support_layer(
+        self, index: int, activations: tf.Tensor, generated: Optional[ConvolutionReadout], mask: Optional[tf.Tensor]
+    ) -> Tuple[tf.Tensor, Optional[Statistics]]:
+        """Sends the support set through one convolution of its CNN.
+
+        Args:
+          index: of the convolution, from 0.
+          activations: (T, S, H, W, C) float32, what the layer reads; scaled images for the first.
+          generated: what was generated for it; None for a trained one.
+          mask: (T, S) float, 1 = this sample counts in no statistics; None ignores none.
+
+        Returns:
+          What the next layer reads, and the statistics that normalisation keeps, None in the transductive mode.
+        """
         weights, spec = self.support_weights[index].add_to(generated), self.architecture.convolutions[index]
         outputs = convolve(activations, weights, spec, self.config.cnn.activation, self.convolution_form)
         statistics = self.statistics[index](outputs, mask) if self.statistics else None

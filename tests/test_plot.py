@@ -1,0 +1,143 @@
+"""bin/plot: figures of a run's episodes and of the user's pictures, and one sentence where something is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+from small_classifier import save_drawings, save_small_preset
+from small_runs import ROOT, own_configuration, run_here, tree, write_gin
+
+from hypertransformer_tf.commands import plot as command
+from hypertransformer_tf.plotting import plot as plotting
+from hypertransformer_tf.plotting.subject import subject_of_folders, subject_of_run
+
+NAMES = ("attention", "attention_logits", "embedding", "kernels")
+ALL = sorted(f"{name}.{kind}" for name in NAMES for kind in ("png", "svg"))
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """A transductive run of a few steps on glyphs."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        gin_file = write_gin(folder / "tiny.gin", "training.steps = 2")
+        assert run_here(patch, "train", f"--gin_file={gin_file}", f"--run_dir={folder / 'run'}") == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def plot(monkeypatch, capsys):
+    """Runs the command in this process; (exit status, standard output, standard error)."""
+
+    def run(*flags):
+        monkeypatch.setattr(sys, "argv", ["bin/plot", *map(str, flags)])
+        with own_configuration():
+            status = command.main()
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+def test_a_runs_own_episodes_are_plotted_and_nothing_is_written_into_the_run(plot, run_dir, tmp_path):
+    pytest.importorskip("matplotlib")
+    before = tree(run_dir)
+    status, out, _ = plot(f"--run_dir={run_dir}", f"--out={tmp_path / 'a'}", "--episode=3")
+    assert status == 0 and "kernels.svg" in out
+    assert sorted(tree(tmp_path / "a")) == ALL and tree(run_dir) == before
+    plot(f"--run_dir={run_dir}", f"--out={tmp_path / 'b'}", "--episode=3", "--figures=embedding,kernels")
+    again = tree(tmp_path / "b")
+    assert len(again) == 4 and again.items() <= tree(tmp_path / "a").items()
+    plot(f"--run_dir={run_dir}", f"--out={tmp_path / 'c'}", "--episode=4", "--figures=kernels")
+    assert sorted(tree(tmp_path / "c")) == ["kernels.png", "kernels.svg"]
+    assert tree(tmp_path / "c")["kernels.png"] != again["kernels.png"]
+
+
+def test_the_users_pictures_are_plotted_with_a_preset_and_with_a_run(plot, run_dir, tmp_path):
+    pytest.importorskip("matplotlib")
+    support = save_drawings(tmp_path / "support", names=("$one_bar", "三"))
+    preset = save_small_preset(tmp_path / "preset")
+    flags = f"--support={support}", f"--out={tmp_path / 'out'}"
+    assert plot(f"--model={preset}", *flags)[0] == 0
+    assert sorted(tree(tmp_path / "out")) == ALL
+    with_preset = tree(tmp_path / "out")["kernels.png"]
+    assert plot(f"--run_dir={run_dir}", *flags, "--figures=kernels")[0] == 0
+    assert tree(tmp_path / "out")["kernels.png"] != with_preset
+
+
+def test_what_cannot_be_drawn_is_left_out_and_said(plot, tmp_path):
+    pytest.importorskip("matplotlib")
+    support = save_drawings(tmp_path / "support", names=("a", "b"), samples=1)
+    preset = save_small_preset(tmp_path / "preset")
+    flags = f"--support={support}", f"--out={tmp_path / 'out'}", "--figures=embedding,kernels"
+    status, out, _ = plot(f"--model={preset}", *flags)
+    assert status == 0 and "embedding is left out: t-SNE of 2 pictures: at least 4" in out
+    assert sorted(tree(tmp_path / "out")) == ["kernels.png", "kernels.svg"]
+
+
+def test_the_second_episode_is_the_other_folder_or_has_its_labels_moved(tmp_path):
+    preset = save_small_preset(tmp_path / "preset")
+    one = save_drawings(tmp_path / "one", names=("a", "b", "c"))
+    other = save_drawings(tmp_path / "other", names=("d", "e"))
+    subject = subject_of_folders(preset, [str(one), str(other)])
+    assert (subject.first.class_names, subject.second.class_names) == (("a", "b", "c"), ("d", "e"))
+    first, second, _ = (lambda s: (s.first, s.second, s))(subject_of_folders(preset, [str(one)]))
+    names = [[each.class_names[label] for label in each.labels] for each in (first, second)]
+    assert names[0] == names[1] and (first.labels != second.labels).all()
+
+
+def test_labels_of_a_runs_episode_are_named_as_their_classes(run_dir):
+    with own_configuration():
+        subject = subject_of_run(str(run_dir), "test", 0)
+    assert len(subject.first.class_names) == subject.first.labels.max() + 1 == 2
+    assert set(subject.first.class_names) != set(subject.second.class_names)
+    assert len(subject.pictures.class_names) == 10 and len(subject.pictures.images) == 200
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--model=omniglot", "--run_dir=x"], "either --run_dir"),
+        ([], "either --run_dir"),
+        (["--model=omniglot", "--figures=kernel"], "did you mean kernels"),
+        (["--model=omniglot", "--figures=,"], "names none"),
+        (["--model=omniglot"], "give --support"),
+        (["--model=nothing"], "nothing"),
+        (["--run_dir=nothing"], "nothing"),
+        (["--model=omniglot", "--support=nothing"], "does not exist"),
+        (["--model=omniglot", "--support=a", "--support=b", "--support=c"], "3 times"),
+        (["--model=omniglot", "--episode=-1"], "at least 0"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_writes_nothing(plot, tmp_path, flags, sentence):
+    pytest.importorskip("matplotlib")
+    status, out, err = plot(*flags, f"--out={tmp_path / 'out'}")
+    assert status == 2 and sentence in err and len(err.strip().splitlines()) == 1 and not out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_matplotlib_is_said(plot, tmp_path, monkeypatch):
+    monkeypatch.setattr(plotting, "can_draw", lambda: False)
+    status, _, err = plot("--model=omniglot", f"--out={tmp_path}")
+    assert status == 2 and "pip install" in err
+
+
+def test_a_folder_that_cannot_be_made_is_said(plot, tmp_path):
+    pytest.importorskip("matplotlib")
+    support = save_drawings(tmp_path / "support", names=("a", "b"), samples=1)
+    (tmp_path / "file").write_text("")
+    preset = save_small_preset(tmp_path / "preset")
+    status, _, err = plot(
+        f"--model={preset}", f"--support={support}", f"--out={tmp_path / 'file' / 'x'}", "--figures=kernels"
+    )
+    assert status == 1 and "could not be written" in err
+
+
+@pytest.mark.parametrize("flags, status", [(["--help"], 0), (["--out=x", "--figures=y"], 2), (["--run_dir=x"], 2)])
+def test_help_and_wrong_flags_need_no_tensorflow(flags, status):
+    code = (
+        "import sys\nfrom hypertransformer_tf.commands import plot\n"
+        "try:\n    status = plot.main()\nexcept SystemExit as error:\n    status = error.code or 0\n"
+        "sys.exit(99 if {'tensorflow', 'matplotlib'} & set(sys.modules) else status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *flags], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
