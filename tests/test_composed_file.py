@@ -41,3 +41,17 @@ def test_in_full_everything_is_the_rows(tmp_path):
 def test_minutes_become_steps():
     assert steps_of(Budget(minutes=2), episodes_per_second=80.0, task_batch=8) == 1200
     assert steps_of(Budget(minutes=0.001), episodes_per_second=1.0, task_batch=8) == 1
+
+
+def test_a_baseline_has_our_schedule_and_its_own_method(tmp_path):
+    ours, own = load(tmp_path, "omniglot_1shot_maml_4ch", 200)
+    assert (ours.method, ours.maml, ours.cnn, ours.episodes) == (own.method, own.maml, own.cnn, own.episodes)
+    assert ours.optimizer.clip_norm == own.optimizer.clip_norm == 10.0
+    assert ours.training.steps == 200 and ours.optimizer.decay_steps == 140
+    assert (ours.loss.shared_head, ours.loss.shared_head_steps) == (0.0, 0)
+
+
+@pytest.mark.parametrize("steps, expected", [(200, 180), (100_000, 6_000)])
+def test_the_shared_head_ends_before_training_does(tmp_path, steps, expected):
+    ours, _ = load(tmp_path, "omniglot_1shot_all_layers_4ch", steps)
+    assert ours.loss.shared_head_steps == expected

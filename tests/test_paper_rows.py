@@ -9,9 +9,9 @@ import tensorflow as tf
 from small_runs import ROOT, noise, own_configuration
 
 from hypertransformer_tf.experiment import Experiment
-from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.reproduction.index import number_of, read_index
 from hypertransformer_tf.reproduction.readme_tables import readme_text
+from hypertransformer_tf.runs.restore import build_model
 from hypertransformer_tf.training.build import build_training
 from hypertransformer_tf.training.step import as_floats
 from hypertransformer_tf.training.train import load_experiment
@@ -19,6 +19,7 @@ from hypertransformer_tf.training.train import load_experiment
 GIN = ROOT / "gin"
 INDEX = read_index()
 FILES = sorted({row.file for row in INDEX})
+BASELINES = {"ProtoNet": "prototypical", "MAML": "maml", "RFS": "rfs"}
 
 
 def load(file: str, *bindings: str) -> Experiment:
@@ -73,10 +74,11 @@ def test_the_readme_shows_what_the_index_says():
 @pytest.mark.parametrize("row", INDEX, ids=lambda row: f"{row.table}:{row.panel}:{row.series}:{row.x}")
 def test_a_file_holds_what_its_row_says(row, experiments):
     experiment = experiments[row.file]
-    if row.table in ("table_1", "table_4", "colour"):
+    assert experiment.method.name == BASELINES.get(row.series, "hypertransformer")
+    if row.table in ("table_1", "table_4", "methods", "colour"):
         assert experiment.cnn.channels == int(row.x)
         assert experiment.cnn.trained_layers == (4 if row.series == "logits only" else 0)
-    if row.table in ("table_1", "table_4", "colour", "semi_supervised"):
+    if row.table in ("table_1", "table_4", "methods", "colour", "semi_supervised"):
         sources = {"Omniglot": "omniglot", "CIFAR-FS": "cifar_fs", "FC100": "fc100"}
         sources.update({"miniImageNet": "mini_imagenet", "tieredImageNet": "tiered_imagenet"})
         name, way, shot = row.panel.split()
@@ -187,12 +189,11 @@ def test_every_file_builds_its_model(experiments):
     built = set()
     for file, experiment in experiments.items():
         shape = (experiment.data.image_size,) * 2 + (experiment.data.channels,)
-        head = 3 if experiment.loss.shared_head else 0
-        if (shape, experiment.episodes.n_way, experiment.model, head) in built:
+        parts = (shape, experiment.episodes.n_way, experiment.model, experiment.loss.shared_head > 0, experiment.method)
+        if parts in built:
             continue  # files that differ in data or shots have the same model
-        built.add((shape, experiment.episodes.n_way, experiment.model, head))
-        model = HyperTransformer(shape, experiment.episodes.n_way, experiment.model, head)
-        assert model.trainable_variables, file
+        built.add(parts)
+        assert build_model(experiment, noise(3, 1, shape)).trainable_variables, file
         tf.keras.backend.clear_session()
     assert len(built) > 50
 
@@ -208,7 +209,8 @@ def eagerly():
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_takes_a_step_on_made_up_images(file, eagerly):
-    experiment = load(file, "training.compile = False", "episodes.queries_per_class = 1")
+    one = ("training.task_batch = 1", "training.groups = 1")
+    experiment = load(file, "training.compile = False", "episodes.queries_per_class = 1", *one)
     episodes, side = experiment.episodes, experiment.data.image_size
     images = noise(episodes.n_way, episodes.samples_per_class, (side, side, experiment.data.channels))
     parts = build_training(experiment, images, "one_device")

@@ -7,6 +7,8 @@ import gin
 from hypertransformer_tf import config_checks
 from hypertransformer_tf.errors import UserError
 
+_AT_LEAST = {"n_way": 2, "k_shot": 1, "queries_per_class": 1, "unlabelled_per_class": 0, "distractor_classes": 0}
+
 
 @gin.configurable("episodes")
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +21,13 @@ class EpisodeConfig:
       queries_per_class: query samples of each class, at least 1.
       unlabelled_per_class: further support samples of each class whose label is hidden (-1):
         the semi-supervised episodes of the paper.
+      distractor_classes: further classes of which the support set holds unlabelled_per_class samples each, without a
+        label: classes that the episode does not ask about. Needs unlabelled_per_class above 0.
       mixture: pairs (n_way, k_shot): every task batch of meta-training has one of these sizes, drawn by its number, so
         that the model serves them all; n_way and k_shot are then those of validation and test. Empty is no mixture.
 
     Raises:
-      UserError: a value is no whole number or too small.
+      UserError: a value is no whole number or too small; distractor classes without unlabelled samples.
     """
 
     n_way: int = 5
@@ -31,10 +35,16 @@ class EpisodeConfig:
     queries_per_class: int = 3
     unlabelled_per_class: int = 0
     mixture: Tuple[Tuple[int, int], ...] = ()
+    distractor_classes: int = 0
 
     def __post_init__(self):
-        for field, at_least in (("n_way", 2), ("k_shot", 1), ("queries_per_class", 1), ("unlabelled_per_class", 0)):
+        for field, at_least in _AT_LEAST.items():
             config_checks.require_whole_number(f"episodes.{field}", getattr(self, field), at_least)
+        if self.distractor_classes and not self.unlabelled_per_class:
+            raise UserError(
+                f"episodes.distractor_classes = {self.distractor_classes} would have no effect: it needs "
+                "episodes.unlabelled_per_class above 0; set that, or take it out."
+            )
         pairs = self.mixture
         if not isinstance(pairs, (tuple, list)) or any(
             not isinstance(pair, (tuple, list)) or len(pair) != 2 for pair in pairs
@@ -54,6 +64,11 @@ class EpisodeConfig:
     def support_per_class(self) -> int:
         """Support samples of each class, labelled and unlabelled."""
         return self.k_shot + self.unlabelled_per_class
+
+    @property
+    def support_size(self) -> int:
+        """Samples of a support set: S in `Episode`."""
+        return self.n_way * self.support_per_class + self.distractor_classes * self.unlabelled_per_class
 
     @property
     def samples_per_class(self) -> int:

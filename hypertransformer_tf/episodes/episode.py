@@ -9,9 +9,10 @@ class Episode(NamedTuple):
     """A support and a query set over the same n_way classes (paper, section 3).
 
     A task batch is an Episode whose fields all have a leading axis T, one entry per task.
-    S = n_way * (k_shot + unlabelled_per_class), Q = n_way * queries_per_class. The labelled
-    support samples come first, ordered by class, then the unlabelled ones, ordered by class;
-    the query samples are ordered by class.
+    S = n_way * (k_shot + unlabelled_per_class) + distractor_classes * unlabelled_per_class,
+    Q = n_way * queries_per_class. The labelled support samples come first, ordered by class,
+    then the unlabelled ones, ordered by class, those of distractor classes last; the query
+    samples are ordered by class.
 
     Attributes:
       support_images: (S, H, W, C) uint8.

@@ -30,7 +30,11 @@ class MixedSampler:
         self._samplers = [make_sampler(size) for size in sizes]
         self._stream = RandomStream(seed, split).child("mixture")
 
+    def of_task_batch(self, first: int) -> EpisodeSampler:
+        """The sampler of the task batch that begins with episode `first`, for who needs only a part of it."""
+        drawn = float(self._stream.child(first).uniform((1,))[0])
+        return self._samplers[int(drawn * len(self._samplers))]
+
     def task_batch(self, first: int, count: int) -> Episode:
         """The episodes first, ..., first + count - 1, all of one size, stacked along a leading axis."""
-        drawn = float(self._stream.child(first).uniform((1,))[0])
-        return self._samplers[int(drawn * len(self._samplers))].task_batch(first, count)
+        return self.of_task_batch(first).task_batch(first, count)

@@ -29,8 +29,8 @@ class EpisodeSampler:
       seed: any integer.
 
     Raises:
-      UserError: there is no such split; it has fewer than n_way classes; a class has fewer
-        samples than an episode needs; rotation by right angles of images that are not square.
+      UserError: there is no such split; it has too few classes; a class has fewer samples than
+        an episode needs; rotation by right angles of images that are not square.
     """
 
     def __init__(
@@ -51,7 +51,9 @@ class EpisodeSampler:
         self._first_image = images.offsets[images.splits[split]]  # of each class of the split
         self._counts = np.diff(images.offsets)[images.splits[split]]
         ways = np.arange(episodes.n_way, dtype=np.int32)
-        self._support_ways = np.concatenate([ways.repeat(episodes.k_shot), ways.repeat(episodes.unlabelled_per_class)])
+        distractors = np.arange(episodes.n_way, episodes.n_way + episodes.distractor_classes, dtype=np.int32)
+        unlabelled_ways = np.concatenate([ways, distractors]).repeat(episodes.unlabelled_per_class)
+        self._support_ways = np.concatenate([ways.repeat(episodes.k_shot), unlabelled_ways])
         self._support_labels = self._support_ways.copy()
         self._support_labels[episodes.n_way * episodes.k_shot :] = -1
         self._query_labels = ways.repeat(episodes.queries_per_class)
@@ -65,13 +67,22 @@ class EpisodeSampler:
         stream = self._stream.child(i)
         drawn = self._draw(stream)
         images = _by_class(self._gather(drawn.classes, drawn.samples, stream))
+        support = images[self._support_places]
+        classes = drawn.classes
+        if self.episodes.distractor_classes:
+            distractors, of_distractors = self._distractors(stream)
+            support, classes = np.concatenate([support, of_distractors]), np.concatenate([classes, distractors])
         return Episode(
-            support_images=self._augment_images(images[self._support_places], stream, "support", 0),
+            support_images=self._augment_images(support, stream, "support", 0),
             support_labels=self._support_labels.copy(),
-            support_classes=drawn.classes[self._support_ways].astype(np.int32),
+            support_classes=classes[self._support_ways].astype(np.int32),
             query_images=self._augment_images(images[self._query_places], stream, "query", 0),
             query_labels=self._query_labels.copy(),
         )
+
+    def of_task_batch(self, first: int) -> "EpisodeSampler":
+        """The sampler of the task batch that begins with episode `first`, for who needs only a part of it: this one."""
+        return self
 
     def task_batch(self, first: int, count: int) -> Episode:
         """The episodes first, ..., first + count - 1, stacked along a leading axis T = count >= 1."""
@@ -114,6 +125,16 @@ class EpisodeSampler:
         classes = stream.choice_without_replacement(len(self._counts), self.episodes.n_way)
         ranks = self._sample_ranks(classes, stream)
         return _Drawn(classes, order_of_smallest(ranks, self.episodes.samples_per_class))
+
+    def _distractors(self, stream: RandomStream) -> tuple[np.ndarray, np.ndarray]:
+        """Classes (D,) beside those of the episode, and their images (D * unlabelled_per_class, H, W, C)."""
+        n_way, count = self.episodes.n_way, self.episodes.distractor_classes
+        # The numbers by which the episode's classes were chosen: the next in line are others.
+        classes = stream.child("draw").choice_without_replacement(len(self._counts), n_way + count)[n_way:]
+        stream = stream.child("distractors")
+        ranks = self._sample_ranks(classes, stream.child("draw"))
+        samples = order_of_smallest(ranks, self.episodes.unlabelled_per_class)
+        return classes, _by_class(self._gather(classes, samples, stream))
 
     def _redraw_queries(self, drawn: "_Drawn", stream: RandomStream) -> np.ndarray:
         """(n_way, queries_per_class) samples outside the support set."""
@@ -163,10 +184,13 @@ def _check(images: ImagesByClass, split: str, episodes: EpisodeConfig, augmentat
             f"{images.name} has no split {split!r}: choose one of {', '.join(repr(name) for name in images.splits)}."
         )
     classes = images.splits[split]
-    if len(classes) < episodes.n_way:
+    if len(classes) < episodes.n_way + episodes.distractor_classes:
+        more, too = "", ""
+        if episodes.distractor_classes:
+            more, too = f" + distractor_classes = {episodes.distractor_classes}", " or distractor_classes"
         raise UserError(
-            f"episodes.n_way = {episodes.n_way}: the split {split!r} of {images.name} has only "
-            f"{len(classes)} classes; lower episodes.n_way or change the split."
+            f"episodes.n_way = {episodes.n_way}{more}: the split {split!r} of {images.name} has only "
+            f"{len(classes)} classes; lower episodes.n_way{too} or change the split."
         )
     counts = np.diff(images.offsets)[classes]
     short = np.flatnonzero(counts < episodes.samples_per_class)

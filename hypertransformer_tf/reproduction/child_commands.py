@@ -71,6 +71,7 @@ def measured_accuracy(run_dir: pathlib.Path, split: str, data_dir: Optional[str]
 
 
 def data_flag(data_dir: Optional[str]) -> list[str]:
+    """The flag that tells a command where TFDS data lies, if it was told."""
     return [] if data_dir is None else [f"--data_dir={data_dir}"]
 
 

@@ -1,55 +1,58 @@
 """Figures of results, drawn by matplotlib: the same bytes from the same results, on the same matplotlib."""
 
-import importlib.util
-import io
 import math
 from typing import Any, Mapping, Sequence
 
+from hypertransformer_tf.plotting.canvas import COLOURS, new_figure, saved, style
 from hypertransformer_tf.reproduction.index import IndexRow, columns_of, in_parts, number_of
 from hypertransformer_tf.reproduction.results import RowResult
 
-_COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8d6a9f", "#c98b10")
 _PANELS_ABREAST = 3
 _PANEL_SIZE = (4.2, 3.2)  # inches
-# Fixed, so that nothing in a file depends on when and where it was drawn.
-_STYLE = {"svg.hashsalt": "hypertransformer", "font.family": "DejaVu Sans", "font.size": 9, "savefig.dpi": 120}
-
-
-def can_draw() -> bool:
-    """Whether matplotlib is installed: the library itself does without."""
-    return importlib.util.find_spec("matplotlib") is not None
+_ALONG = {
+    "channels": "channels",
+    "figure_3": "channels",
+    "methods": "channels",
+    "colour": "channels",
+    "figure_4": "unlabelled samples per class",
+    "allocation": "weights of a token: an output channel's, or a place's of the kernel",
+}
 
 
 def draw_figure(name: str, budget: str, rows: Sequence[IndexRow], results: Mapping[str, RowResult]) -> dict[str, bytes]:
     """A figure as {'png': ..., 'svg': ...}.
 
-    One panel for each `panel`, one line for each `series`: our accuracy with its 95% interval as a filled mark, single
-    seeds as dots, the paper's number as a hollow mark.
+    One panel for each `panel` of which there is anything to show, one line for each `series`: our accuracy with its
+    95% interval as a filled mark, single seeds as dots, the paper's number as a hollow mark.
 
     Raises:
-      ImportError: matplotlib is not installed; see `can_draw`.
+      ImportError: matplotlib is not installed; see `can_draw` of `plotting/canvas.py`.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    panels = in_parts(rows, lambda row: row.panel)
+    panels = in_parts(_shown(rows, results), lambda row: row.panel)
     abreast = min(_PANELS_ABREAST, len(panels))
     below = math.ceil(len(panels) / abreast)
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
-        figure = Figure(figsize=(_PANEL_SIZE[0] * abreast, _PANEL_SIZE[1] * below), layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.suptitle(f"{name}, budget {budget.replace('_', ' ')}; hollow: paper, full training, at second hand")
+    with style():
+        figure = new_figure(_PANEL_SIZE[0] * abreast, _PANEL_SIZE[1] * below)
+        hollow = "\nhollow: the paper, full training, at second hand" if any(row.paper for row in rows) else ""
+        figure.suptitle(f"{name}, budget {budget.replace('_', ' ')}{hollow}", fontsize=9)
         for number, (panel, of_panel) in enumerate(panels.items()):
-            _draw_panel(figure.add_subplot(below, abreast, number + 1), panel, of_panel, results)
-        return {kind: _saved(figure, kind) for kind in ("png", "svg")}
+            axes = figure.add_subplot(below, abreast, number + 1)
+            _draw_panel(axes, panel, of_panel, results)
+            axes.set_xlabel(_ALONG.get(name, ""), fontsize=8)
+        return saved(figure)
+
+
+def _shown(rows: Sequence[IndexRow], results: Mapping[str, RowResult]) -> Sequence[IndexRow]:
+    """The rows of panels in which there is a point; all of them if there is none at all."""
+    known = {row.panel for row in rows if row.paper or (row.name in results and results[row.name].seeds)}
+    return [row for row in rows if row.panel in known] or rows
 
 
 def _draw_panel(axes: Any, title: str, rows: Sequence[IndexRow], results: Mapping[str, RowResult]) -> None:
     columns = columns_of(rows)
     place = {x: index for index, x in enumerate(columns)}  # evenly, as the paper's axes double their values
     of_paper = {row.series for row in rows if row.paper}
-    for colour, (series, of_series) in zip(_COLOURS * len(rows), in_parts(rows, lambda row: row.series).items()):
+    for colour, (series, of_series) in zip(COLOURS * len(rows), in_parts(rows, lambda row: row.series).items()):
         _draw_ours(axes, place, of_series, results, colour, series)
         paper = [(place[row.x], number_of(row.paper)) for row in of_series if row.paper]
         if paper:
@@ -93,9 +96,3 @@ def _draw_ours(
     for where, result in done:
         if len(result.seeds) > 1:
             axes.plot([where] * len(result.seeds), [100 * seed.accuracy for seed in result.seeds], ".", color="black")
-
-
-def _saved(figure: Any, kind: str) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format=kind, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return file.getvalue()

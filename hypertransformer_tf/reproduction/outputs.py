@@ -11,23 +11,20 @@ from hypertransformer_tf.reproduction.tables import csv_table, markdown_table
 from hypertransformer_tf.runs.atomic_file import write_atomically
 
 
-def write_outputs(
+def outputs_of(
     index: Sequence[IndexRow], folder: pathlib.Path, budget: str, tables: Sequence[str], figures: Sequence[str]
-) -> list[pathlib.Path]:
-    """Makes tables (Markdown, CSV) and figures (PNG, SVG) again from the JSON files alone.
+) -> dict[str, bytes]:
+    """Tables (Markdown, CSV) and figures (PNG, SVG) by file name, made from the JSON files alone.
 
     Args:
       index: all rows.
-      folder: of the results; the files go into its sub-folder of the budget.
+      folder: of the results.
       budget: its name.
       tables, figures: their names.
 
-    Returns:
-      The files.
-
     Raises:
       UserError: a result is damaged.
-      SaveError: a file cannot be written.
+      ImportError: there are figures to draw and matplotlib is not installed.
     """
     results = read_results(folder, budget)
     content: dict[str, bytes] = {}
@@ -38,8 +35,20 @@ def write_outputs(
     for name in figures:
         for kind, drawn in draw_figure(name, budget, by_figure[name], results).items():
             content[f"{name}.{kind}"] = drawn
+    return content
+
+
+def write_outputs(
+    index: Sequence[IndexRow], folder: pathlib.Path, budget: str, tables: Sequence[str], figures: Sequence[str]
+) -> list[pathlib.Path]:
+    """Writes `outputs_of` into the budget's sub-folder of the results; the files.
+
+    Raises:
+      UserError, ImportError: as `outputs_of`.
+      SaveError: a file cannot be written.
+    """
     written = []
-    for name, text in content.items():
+    for name, text in outputs_of(index, folder, budget, tables, figures).items():
         path = folder / budget / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ BEGIN, END = "<!-- rows: made by bin/gin_index -->", "<!-- end of rows -->"
 _HEADINGS = {
     "table_1": "HyperTransformer by channels (paper, Table 1)",
     "table_4": "How much to generate, in small CNNs (paper, Table 4 and Figure 3)",
+    "methods": "HyperTransformer beside prototypical networks, MAML and RFS (rows of our own)",
     "colour": "CIFAR-FS and FC100 (rows of our own)",
     "semi_supervised": "Unlabelled samples and transformer layers (paper, Figure 4)",
     "parameters_16ch": "Parameter study of the 16-channel model (paper)",

@@ -6,9 +6,9 @@ from typing import Callable, Optional, Sequence
 
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.gin_files import GIN_FOLDER
+from hypertransformer_tf.plotting.canvas import can_draw
 from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.child_commands import CommandError
-from hypertransformer_tf.reproduction.figures import can_draw
 from hypertransformer_tf.reproduction.index import IndexRow, in_parts, read_index, select_rows
 from hypertransformer_tf.reproduction.outputs import write_outputs
 from hypertransformer_tf.reproduction.results import DONE, budgets_in, read_results

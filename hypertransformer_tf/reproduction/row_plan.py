@@ -85,7 +85,7 @@ class Speeds:
 def work_of(experiment: Experiment) -> float:
     """A rough measure of the work of an episode: pixels seen, times channels made of them."""
     episodes = experiment.episodes
-    images = episodes.n_way * (episodes.support_per_class + episodes.queries_per_class)
+    images = episodes.support_size + episodes.n_way * episodes.queries_per_class
     return images * experiment.data.image_size**2 * (8.0 + experiment.cnn.channels)
 
 
