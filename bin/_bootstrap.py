@@ -42,19 +42,20 @@ class SetUpError(Exception):
     """The environment cannot be made; the message is one sentence."""
 
 
-def run_command(module):
+def run_command(module, extra=""):
     """Runs `main()` of a module of the package with sys.argv.
 
-    Its flags are read before anything is set up: help and a mistyped flag need no environment.
+    Its flags are read before anything is set up: help and a mistyped flag need no environment. `extra` is
+    installed too where one is made; whoever brings an environment without it is told by the command.
     """
-    _go_on_in_supported_python("run")
+    _go_on_in_supported_python(extra or "run")
     sys.path.insert(0, ROOT)
     missing = _missing(NEEDED)
     if missing:
-        _go_on_in_ready_environment("run")
+        _go_on_in_ready_environment(extra or "run")
         with _reported():
             importlib.import_module("hypertransformer_tf.commands.cli").check_flags(module)
-            _go_on_in_new_environment(missing, extra="")
+            _go_on_in_new_environment(missing, extra)
     sys.exit(importlib.import_module(module).main())
 
 

@@ -96,6 +96,18 @@ def test_a_command_sets_up_once_says_so_and_goes_on(checkout):
     assert _run(checkout, "bin/train", "--gin_file=b.gin") == (0, "trains b.gin\n", "")
 
 
+def test_a_command_with_an_extra_has_it_installed_too(checkout):
+    (checkout / "hypertransformer_tf" / "demo" / "serve.py").write_text(
+        'def serve(model, host, port):\n    print("serves", model)\n'
+    )
+    assert _run(checkout, "bin/train", "--gin_file=a.gin")[0] == 0
+    assert _run(checkout, "bin/demo", "--model=small")[:2] == (0, "serves small\n")
+    assert _pip_calls(checkout)[-1].endswith("-c constraints/current.txt -e .[demo]")
+    assert len(_pip_calls(checkout)) == 4
+    assert _run(checkout, "bin/demo", "--model=small") == (0, "serves small\n", "")
+    assert _run(checkout, "bin/train", "--gin_file=a.gin") == (0, "trains a.gin\n", "")
+
+
 def test_changed_requirements_bring_the_environment_up_to_date(checkout):
     _run(checkout, "bin/train", "--gin_file=a.gin")
     with open(checkout / "setup.cfg", "a") as file:

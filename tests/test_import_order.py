@@ -26,6 +26,7 @@ ORDER = (
     "cnn",
     "layers",
     "model",
+    "inspection",
     "compat",
     "baselines",
     "experiment_checks",
@@ -35,7 +36,9 @@ ORDER = (
     "training",
     "deployment",
     "serving",
+    "plotting",
     "reproduction",
+    "demo",
     "commands",
 )
 # KerasHub's convention puts `from_preset` and `save_to_preset` on the model; what they do is not the model's business.
