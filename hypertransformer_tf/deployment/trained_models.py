@@ -42,7 +42,7 @@ def find_model(source: Union[str, os.PathLike]) -> ModelFiles:
     if find_preset(source) is not None:
         files = read_preset(source)
     elif (pathlib.Path(source) / "config.json").is_file():
-        files = _read_run(pathlib.Path(source))
+        files = read_run(pathlib.Path(source))
     else:
         known = ", ".join(map(repr, preset_names())) or "there are none"
         raise UserError(
@@ -75,7 +75,8 @@ def _load(source: str, directory: str) -> TrainedModel:
     return TrainedModel(files.build(), files.name, files.sha256, files.background)
 
 
-def _read_run(directory: pathlib.Path) -> ModelFiles:
+def read_run(directory: pathlib.Path) -> ModelFiles:
+    """The model of a run, inductive or not: its best checkpoint. Raises UserError as `find_model`."""
     configuration = read_configuration(directory)
     method = configuration.get("method", {}).get("name", "hypertransformer")
     if method != "hypertransformer":
