@@ -2,6 +2,7 @@
 
 import io
 
+import keras
 import numpy as np
 import pytest
 from layer_checks import randomise
@@ -59,6 +60,7 @@ def test_stairs_are_what_weight_tokens_take_from_samples():
 
 
 def test_a_model_that_matches_labels_climbs_stairs():
+    keras.utils.set_random_seed(0)
     config = changed(transformer={"match_labels": True, "layers": 1})
     model = HyperTransformer(SHAPE, 3, config)
     values = stairs(attention_maps(model, IMAGES, LABELS)[-1], LABELS)["encoder_1"].mean(axis=0)

@@ -28,8 +28,8 @@ def background_of(images: np.ndarray) -> str:
 
 def command_of(folder: pathlib.Path) -> list:
     """What trained the run, without the places on the machine where it ran."""
-    words = json.loads((folder / "run.json").read_text())["starts"][0]["command_line"]
-    return [word for word in words if not word.startswith(("--run_dir", "--data_dir"))]
+    _, *flags = json.loads((folder / "run.json").read_text())["starts"][0]["command_line"]
+    return ["bin/train", *(flag for flag in flags if not flag.startswith(("--run_dir", "--data_dir")))]
 
 
 def training_of(folder: pathlib.Path, experiment: Experiment, step: int) -> dict:

@@ -16,7 +16,6 @@ _HYPERTRANSFORMER_ONLY = (
     "loss.head_steps",
     "loss.max_remove_labelled",
     "loss.max_remove_unlabelled",
-    "loss.shared_head_steps",
     "training.shared_features_from",
     "training.model_from",
 )
