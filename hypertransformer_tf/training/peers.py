@@ -83,7 +83,7 @@ class Peers:
         self._watch.ended.wait(self._timing.grace)
         self._raise_if_ended()
         lines = str(error).strip().splitlines()
-        told = next((line for line in lines if "Collective ops" in line), lines[0] if lines else "")
+        told = next((line for line in lines if "Collective ops" in line), lines[0] if lines else "").rstrip(":")
         raise LostWorkerError(f"The workers cannot reach each other any more ({told}): start all of them again.")
 
     def __enter__(self) -> "Peers":
