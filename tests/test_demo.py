@@ -16,7 +16,7 @@ from small_runs import ROOT, own_configuration
 from hypertransformer_tf.commands import demo as command
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SECONDS = 300
+SECONDS = 120
 TEE = [[(0.3, 0.3), (0.7, 0.3)], [(0.5, 0.3), (0.5, 0.7)]]
 SLASH = [[(0.3, 0.7), (0.7, 0.3)]]
 

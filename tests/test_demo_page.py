@@ -33,16 +33,16 @@ def classes(page):
 
 def test_a_drawing_and_dropped_files_come_into_the_class(page, tmp_path):
     Image.fromarray(draw(0, 1)).save(tmp_path / "dropped.png")
-    classes, gallery, pad, files, said = page.add({}, "one", _sketch(0), [str(tmp_path / "dropped.png")])
+    classes, gallery, files, said = page.add({}, "one", _sketch(0), [str(tmp_path / "dropped.png")])
     assert len(classes["one"]) == 2 and said == "Class 'one' has 2 pictures."
     assert [name for _, name in gallery] == ["one", "one"] and gallery[0][0].shape == (16, 16)
-    assert pad is None and files is None
+    assert files is None
 
 
 def test_what_was_drawn_stays_when_it_cannot_be_added(page):
-    classes, gallery, pad, files, said = page.add({}, "", _sketch(0), None)
+    classes, gallery, files, said = page.add({}, "", _sketch(0), None)
     assert classes == {} and gallery == [] and said.startswith("The class has no name")
-    assert pad == files == gr.skip()
+    assert files == gr.skip()
 
 
 def test_a_class_is_removed(page, classes):

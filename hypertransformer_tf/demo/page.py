@@ -30,6 +30,12 @@ _TAKE_BRUSHES = """() => setInterval(() => {
   }
 }, 300)"""
 
+# The pad keeps a drawing when its value is set to None, as that is what it was before.
+_CLEAR_WHAT_WAS_ADDED = """(said) => {
+  if (/^Class '.*' has \\d+ pictures?\\.$/.test(said))
+    document.querySelector("#support_pad button[aria-label='Clear canvas']")?.click();
+}"""
+
 Sketch = Optional[Mapping[str, Any]]
 
 
@@ -49,7 +55,7 @@ class Page:
         """The drawing and the dropped files come into the class of this name; without any, it is only made.
 
         Returns:
-          classes, their pictures for the gallery, the pad, the files, the message.
+          classes, their pictures for the gallery, the files, the message.
         """
         try:
             drawn = picture_of_sketch(sketch, self._preprocessing)
@@ -57,10 +63,10 @@ class Page:
             pictures += pictures_of_files(files, self._preprocessing)
             classes = add_pictures(add_class(classes, name), name, pictures)
         except UserError as error:
-            return classes, _shown_pictures(classes), gr.skip(), gr.skip(), str(error)
+            return classes, _shown_pictures(classes), gr.skip(), str(error)
         count = len(classes[name.strip()])
         said = f"Class {name.strip()!r} has {count} picture{'' if count == 1 else 's'}."
-        return classes, _shown_pictures(classes), None, None, said
+        return classes, _shown_pictures(classes), None, said
 
     def remove(self, classes: NamedClasses, name: str) -> tuple:
         """Takes the class of this name away: classes, pictures for the gallery, message."""
@@ -150,8 +156,11 @@ def build_page(page: Page) -> gr.Blocks:
                 label = gr.Label(label="Probabilities", elem_id="probabilities", show_heading=False)
         # Not for programs: these have the library. And without a veil over what is on the page.
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-        add.click(page.add, [classes, name, pad, files], [classes, gallery, pad, files, message], **quiet)
-        remove.click(page.remove, [classes, name], [classes, gallery, message], **quiet)
+        # A click that follows at once counts too.
+        each: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}
+        added = add.click(page.add, [classes, name, pad, files], [classes, gallery, files, message], **each)
+        added.then(None, message, None, js=_CLEAR_WHAT_WAS_ADDED)
+        remove.click(page.remove, [classes, name], [classes, gallery, message], **each)
         generated = generate.click(
             page.generate, [classes, query], [classifier, answer, label, message], api_visibility="private"
         )
