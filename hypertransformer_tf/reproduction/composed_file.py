@@ -7,7 +7,6 @@ from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.reproduction.budget import Budget
 
 _WARMUP, _LONGEST_WARMUP = 0.3, 1_000  # of the steps; steps
-_SHARED_HEAD, _LONGEST_SHARED_HEAD = 0.9, 6_000  # likewise
 _VALIDATIONS, _CHECKPOINTS = 8, 20  # in a run on a budget
 
 
@@ -31,12 +30,12 @@ def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
             f"training.validate_every = {max(1, steps // _VALIDATIONS)}",
             f"training.checkpoint_every = {max(1, steps // _CHECKPOINTS)}",
         ]
-        lines += _what_does_not_fit(row, steps)
+        lines += _what_does_not_fit(row)
     return "\n".join(lines) + "\n"
 
 
-def _what_does_not_fit(row: Experiment, steps: int) -> list[str]:
-    """Bindings for what our recipe sets and this row's model or length has no place for."""
+def _what_does_not_fit(row: Experiment) -> list[str]:
+    """Bindings for what our recipe sets and this row's model has no place for."""
     lines = []
     baseline = row.method.name != "hypertransformer"
     if baseline:
@@ -44,8 +43,8 @@ def _what_does_not_fit(row: Experiment, steps: int) -> list[str]:
     if row.transformer.variant != "encoder":
         lines.append("transformer.match_labels = False")
     if baseline or row.features.shared_layers == 0:
-        return [*lines, "loss.shared_head = 0.0", "loss.shared_head_steps = 0"]
-    return [*lines, f"loss.shared_head_steps = {min(_LONGEST_SHARED_HEAD, int(_SHARED_HEAD * steps))}"]
+        lines.append("loss.shared_head = 0.0")
+    return lines
 
 
 def steps_of(budget: Budget, episodes_per_second: float, task_batch: int) -> int:
