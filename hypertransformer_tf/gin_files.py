@@ -14,7 +14,7 @@ import gin
 from gin import config_parser
 from hypertransformer_tf.errors import UserError
 
-GIN_FOLDER = pathlib.Path(__file__).resolve().parents[1] / "gin"
+GIN_FOLDER = (pathlib.Path(__file__).resolve().parent / "gin").resolve()  # in a checkout a link to gin/
 
 
 class Binding(NamedTuple):

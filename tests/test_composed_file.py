@@ -34,6 +34,11 @@ def test_on_a_budget_the_model_and_the_episodes_are_the_rows(tmp_path, row):
     assert ours.training.validate_every == 25 and ours.training.checkpoint_every == 10
 
 
+def test_warm_up_heads_end_long_before_training_does(tmp_path):
+    ours, own = load(tmp_path, "omniglot_1shot_8ch_warmup_heads", 200)
+    assert own.loss.head_steps > 200 and ours.loss.head_steps == 50
+
+
 def test_in_full_everything_is_the_rows(tmp_path):
     ours, authors = load(tmp_path, "omniglot_1shot_all_layers_8ch", None)
     assert ours == authors

@@ -18,6 +18,7 @@ from small_runs import (
 )
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.runs.checkpoints import load_for_use, save_checkpoint
 from hypertransformer_tf.runs.data_record import describe_data
 from hypertransformer_tf.runs.restore import build_model
@@ -30,6 +31,7 @@ MINE = {
     "classes": {"train": ["a"], "validation": ["b"], "test": ["c"]},
     "counts": {"train": [1], "validation": [1], "test": [1]},
 }
+MY_SETTINGS = experiment_of(settings=TINY).effective()
 
 
 def _other(path, *train):
@@ -40,26 +42,26 @@ def _other(path, *train):
 
 
 def test_classes_of_training_may_be_shared(tmp_path):
-    assert pre_trained(TrainingConfig(shared_features_from=_other(tmp_path, "a", "x")), MINE).step == 4
+    assert pre_trained(TrainingConfig(shared_features_from=_other(tmp_path, "a", "x")), MINE, MY_SETTINGS).step == 4
 
 
 @pytest.mark.parametrize("name, split", [("b", "validation"), ("c", "test")])
 def test_classes_measured_on_may_not(tmp_path, name, split):
     with pytest.raises(UserError, match=f"trained on 1 {split} classes of this run, '{name}' among them"):
-        pre_trained(TrainingConfig(shared_features_from=_other(tmp_path, "a", name)), MINE)
+        pre_trained(TrainingConfig(shared_features_from=_other(tmp_path, "a", name)), MINE, MY_SETTINGS)
 
 
 def test_a_run_that_does_not_say_what_it_was_trained_on_is_refused(tmp_path):
     source = _other(tmp_path, "a")
     (tmp_path / "data.json").unlink()
     with pytest.raises(UserError, match="has no data.json"):
-        pre_trained(TrainingConfig(shared_features_from=source), MINE)
+        pre_trained(TrainingConfig(shared_features_from=source), MINE, MY_SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["no/such/run", "x" * 300])
 def test_what_is_no_run_is_refused(name):
     with pytest.raises(UserError, match="give a run directory"):
-        pre_trained(TrainingConfig(shared_features_from=name), MINE)
+        pre_trained(TrainingConfig(shared_features_from=name), MINE, MY_SETTINGS)
 
 
 def test_shared_features_are_pre_trained_alone_and_another_run_begins_with_them(tmp_path):
@@ -139,6 +141,7 @@ def test_a_run_may_begin_with_another_ones_model_for_fewer_classes_and_another_n
     [
         (("features.shared_dim = 6",), "the trained model is another one"),
         (("episodes.n_way = 4",), "the trained model is another one"),
+        (("transformer.attention = 'sigmoid'",), "transformer.attention = 'softmax' and not 'sigmoid'"),
         (("training.shared_features_from = 'runs/a'",), "brings shared features too"),
     ],
 )
@@ -149,6 +152,7 @@ def test_a_model_that_does_not_suit_is_refused(six_steps, tmp_path, changes, say
 
 
 def test_a_run_may_begin_with_a_preset_of_the_package():
-    checkpoint = pre_trained(TrainingConfig(model_from="omniglot"), MINE)
+    settings = load_experiment("presets/omniglot.gin").effective()
+    checkpoint = pre_trained(TrainingConfig(model_from="omniglot"), MINE, settings)
     assert any(name.endswith("/label_embeddings") for name in checkpoint.arrays)
     assert all(name.startswith("model/") for name in checkpoint.arrays)

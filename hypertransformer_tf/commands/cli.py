@@ -16,15 +16,18 @@ from hypertransformer_tf.errors import LostWorkerError, SaveError, UserError
 from hypertransformer_tf.training.restarts import LOST, shown_status
 from hypertransformer_tf.training.strategy_names import STRATEGIES
 
+INSTALLED_AS = "hypertransformer"  # `hypertransformer train` is bin/train where the package was installed
+
 
 class Parser(argparse.ArgumentParser):
     """Reads a command's flags and reports a wrong one as a UserError, in one sentence."""
 
     def __init__(self, command: str, description: str, examples: str) -> None:
+        installed = sys.argv[0] == f"{INSTALLED_AS} {command}"
         super().__init__(
-            prog=f"bin/{command}",
+            prog=sys.argv[0] if installed else f"bin/{command}",
             description=description,
-            epilog=f"examples:\n{examples}",
+            epilog=f"examples:\n{examples.replace('bin/', f'{INSTALLED_AS} ') if installed else examples}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )

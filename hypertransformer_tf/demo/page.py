@@ -32,7 +32,7 @@ _TAKE_BRUSHES = """() => setInterval(() => {
 
 # The pad keeps a drawing when its value is set to None, as that is what it was before.
 _CLEAR_WHAT_WAS_ADDED = """(said) => {
-  if (/^Class '.*' has \\d+ pictures?\\.$/.test(said))
+  if (/^Class .* has \\d+ pictures?\\.$/.test(said))
     document.querySelector("#support_pad button[aria-label='Clear canvas']")?.click();
 }"""
 

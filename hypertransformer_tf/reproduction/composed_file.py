@@ -7,6 +7,7 @@ from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.reproduction.budget import Budget
 
 _WARMUP, _LONGEST_WARMUP = 0.3, 1_000  # of the steps; steps
+_WARMUP_HEADS = 0.25  # of the steps: after them the logits count
 _VALIDATIONS, _CHECKPOINTS = 8, 20  # in a run on a budget
 
 
@@ -30,6 +31,8 @@ def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
             f"training.validate_every = {max(1, steps // _VALIDATIONS)}",
             f"training.checkpoint_every = {max(1, steps // _CHECKPOINTS)}",
         ]
+        if row.loss.head_steps:
+            lines.append(f"loss.head_steps = {min(row.loss.head_steps, int(_WARMUP_HEADS * steps))}")
         lines += _what_does_not_fit(row)
     return "\n".join(lines) + "\n"
 

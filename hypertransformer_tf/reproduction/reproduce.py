@@ -4,7 +4,7 @@ import pathlib
 import sys
 from typing import Callable, Optional, Sequence
 
-from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.gin_files import GIN_FOLDER
 from hypertransformer_tf.plotting.canvas import can_draw
 from hypertransformer_tf.reproduction.budget import Budget
@@ -14,7 +14,6 @@ from hypertransformer_tf.reproduction.outputs import write_outputs
 from hypertransformer_tf.reproduction.results import DONE, budgets_in, read_results
 from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds, duration_text, plan_rows, seconds_of, work_of
 from hypertransformer_tf.reproduction.run_row import Places, measured_row_speed, run_row
-from hypertransformer_tf.training.train import load_experiment
 
 _BUDGET_TASK_BATCH = 8  # of gin/recipe/fast.gin; only the estimate of the time rests on it
 

@@ -6,7 +6,7 @@ import json
 import pathlib
 from typing import Any, Callable, Optional
 
-from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.reproduction import child_commands
 from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.composed_file import composed_text, steps_of
@@ -23,7 +23,6 @@ from hypertransformer_tf.reproduction.results import (
 from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds, work_of
 from hypertransformer_tf.runs.atomic_file import write_atomically
 from hypertransformer_tf.runs.metrics_file import read_metrics
-from hypertransformer_tf.training.train import load_experiment
 
 
 @dataclasses.dataclass(frozen=True)

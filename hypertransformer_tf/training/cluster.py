@@ -89,7 +89,7 @@ def _of_tf_config(text: str) -> Cluster:
 
 def _is_index(index: Any, count: int) -> bool:
     # Some schedulers write it as a string.
-    number = int(index) if isinstance(index, str) and index.isdigit() else index
+    number = int(index) if isinstance(index, str) and index.isdecimal() else index
     return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < count
 
 
@@ -104,10 +104,17 @@ def _addresses(jobs: Mapping[str, Any], job: str) -> Tuple[str, ...]:
     return tuple(map(str, given))
 
 
+def _can_be_looked_up(host: str) -> bool:
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:  # an empty label, or one that is too long
+        return False
+
+
 def _checked(source: str, addresses: Tuple[str, ...], index: int) -> Cluster:
     for address in addresses:
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        if not _can_be_looked_up(host) or not port.isdecimal() or not 0 < int(port) < 65536:
             raise UserError(f"{source} names the address {address!r}: give host:port, with a port from 1 to 65535.")
     twice = [address for address in addresses if addresses.count(address) > 1]
     if twice:

@@ -77,6 +77,7 @@ def _greeting(addresses: Any, configuration: Configuration, data: DataRecord) ->
     versions["tensorflow"] = next(
         filter(None, map(_version, ("tensorflow", "tensorflow-cpu", "tf-nightly"))), "unknown"
     )
+    versions.update({package: _version(package) or "unknown" for package in ("keras", "numpy")})
     return {"addresses": addresses, "versions": versions, "configuration": configuration, "data": data}
 
 

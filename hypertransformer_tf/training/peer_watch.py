@@ -81,9 +81,13 @@ class PeerWatch:
                     selector.register(connection.socket, selectors.EVENT_READ, index)
                     self._take_in(index, connection.parse())
                 self._loop(selector)
-        except Exception:
-            if not self.closing.is_set():  # else its sockets were closed under it
-                logging.exception("The other workers are not watched any more.")
+        except Exception as error:
+            if self.closing.is_set():  # its sockets were closed under it
+                return
+            logging.exception("The other workers are not watched any more.")
+            self._stop(End(LOST, f"The other workers cannot be watched ({error}): start all of them again.", -1))
+            if not self.closing.wait(self._timing.grace):
+                self._leave(shown_status(LOST), self.end.text if self.end else "")
 
     def _loop(self, selector: selectors.BaseSelector) -> None:
         beaten = time.monotonic()

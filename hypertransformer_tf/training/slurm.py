@@ -26,7 +26,7 @@ def addresses_and_index(environment: Mapping[str, str]) -> Tuple[Tuple[str, ...]
     if missing:
         raise UserError(f"{missing[0]} is not set: start the workers by srun, which makes one of every task.")
     port = environment.get(PORT, str(DEFAULT_PORT))
-    if not port.isdigit():
+    if not port.isdecimal():
         raise UserError(f"{PORT}={port} is not right: give the number of a port.")
     index, tasks, nodelist, per_node = (environment[name] for name in _NEEDED)
     try:

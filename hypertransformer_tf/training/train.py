@@ -82,7 +82,7 @@ def _beginning(experiment: Experiment, data: DataRecord, run: Optional[RunDirect
                 f"training.steps = {settings.steps} (--steps) is fewer than the {own.step} steps that the run in "
                 f"{run.path} has done: give at least {own.step}, or another --run_dir."
             )
-        other = pre_trained(settings, data) if own is None else None
+        other = pre_trained(settings, data, experiment.effective()) if own is None else None
     return Beginning(share_checkpoint(peers, own), share_checkpoint(peers, other))
 
 
