@@ -213,3 +213,11 @@ def test_a_row_that_was_killed_and_started_again_comes_to_the_same(shared, tmp_p
         assert start(folder, shared).wait() == 0
         results.append(read_results(folder / "results", "60_steps")[FIRST].seeds[0])
     assert results[0].accuracy == results[1].accuracy and results[0].interval_95 == results[1].interval_95
+
+
+@pytest.mark.parametrize("flag", ["results", "runs"])
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_run(tmp_path, flag):
+    (tmp_path / "file").write_text("in the way")
+    places = {"results": str(tmp_path / "results"), "runs": str(tmp_path / "runs"), flag: str(tmp_path / "file" / "x")}
+    with pytest.raises(UserError, match=f"--{flag}=.*file/x cannot be written"):
+        reproduce(rows=[FIRST], budget=Budget(steps=2), **places)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from small_runs import (
@@ -72,3 +73,16 @@ def test_nearest_neighbour_on_pixels_is_shown_beside_it(tmp_path, capsys):
     result = train_here(gin_file, tmp_path / "run")
     assert 0 < result.pixels.mean < 1 and f"nearest neighbour on pixels: {result.pixels}" in capsys.readouterr().out
     assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["test/pixel_accuracy"] == result.pixels.mean
+
+
+def test_the_model_that_is_kept_and_measured_is_the_average_of_the_weights(tmp_path):
+    changes = ("optimizer.average = 0.9", "training.validate_every = 4", "training.checkpoint_every = 4")
+    run = train_here(write_gin(tmp_path / "averaged.gin", *changes, "training.steps = 4"), tmp_path / "run").run_dir
+    best, newest = load_best(run / "checkpoints").arrays, latest(run).arrays
+    assert best
+    for name, array in best.items():
+        np.testing.assert_array_equal(array, newest[name], err_msg=name)
+    trained = newest["update/trained_variables"]
+    averaged = np.concatenate([array.ravel() for name, array in best.items() if name.startswith("model/")])
+    assert trained.size == averaged.size  # this model has no other variables
+    assert not np.allclose(np.sort(trained), np.sort(averaged), atol=1e-6)

@@ -51,8 +51,9 @@ def test_help_speaks_of_the_command_as_it_was_called(call, capsys):
 
 
 def test_a_mistyped_flag_is_one_sentence(call, capsys):
-    assert call("evaluate", "--run=here") == 2
-    assert capsys.readouterr().err.startswith("hypertransformer evaluate: '--run=here'")
+    assert call("evaluate", "--run_dir=here", "--episode=3") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("hypertransformer evaluate: '--episode=3'") and "did you mean --episodes" in error
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,10 @@
 
 import pathlib
 import sys
+import tempfile
 from typing import Callable, Optional, Sequence
 
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.gin_files import GIN_FOLDER
 from hypertransformer_tf.plotting.canvas import can_draw
@@ -54,6 +56,9 @@ def reproduce(
     index = read_index()
     chosen = select_rows(index, tables, figures, rows)
     places = Places(pathlib.Path(results), pathlib.Path(runs), data_dir)
+    _require_writable("results", places.results)
+    if not outputs_only:
+        _require_writable("runs", places.runs)
     plans = plan_rows(chosen, read_results(places.results, budget.name), seeds)
     speeds = Speeds(places.runs / "speeds.json")
     experiments = {} if outputs_only else {plan.name: load_experiment(str(GIN_FOLDER / plan.file)) for plan in plans}
@@ -74,6 +79,16 @@ def reproduce(
     )
     say("made " + ", ".join(str(path) for path in made))
     return not failed
+
+
+def _require_writable(flag: str, folder: pathlib.Path) -> None:
+    """Finds out before hours of training."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"--{flag}={folder} cannot be written: {error.strerror or error}; choose another.") from None
 
 
 def listing(results: str = "results") -> str:
