@@ -56,8 +56,9 @@ def reproduce(
     index = read_index()
     chosen = select_rows(index, tables, figures, rows)
     places = Places(pathlib.Path(results), pathlib.Path(runs), data_dir)
-    _require_writable("results", places.results)
-    if not outputs_only:
+    if not plan_only:
+        _require_writable("results", places.results)
+    if not (plan_only or outputs_only):
         _require_writable("runs", places.runs)
     plans = plan_rows(chosen, read_results(places.results, budget.name), seeds)
     speeds = Speeds(places.runs / "speeds.json")
