@@ -40,6 +40,7 @@ ORDER = (
     "reproduction",
     "demo",
     "commands",
+    "__main__",
 )
 # KerasHub's convention puts `from_preset` and `save_to_preset` on the model; what they do is not the model's business.
 ALLOWED = {("model/hypertransformer.py", "deployment.presets")}
