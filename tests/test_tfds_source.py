@@ -1,5 +1,7 @@
 """Claims about TFDS sets, on a small one made here and on the real CIFAR-100."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,13 @@ def test_size_and_channels_are_those_asked_for(prepared, own_cache):
 def test_a_version_may_be_named_and_the_variable_leads_to_the_data(prepared, own_cache, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
     assert len(load_images(DataConfig(source="tfds:toy_set:1.0.0")).images) == 7
+
+
+def test_reading_leaves_the_environment_of_later_processes_alone(prepared, own_cache, monkeypatch):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    before = dict(os.environ)
+    load(prepared)
+    assert dict(os.environ) == before
 
 
 def test_the_second_load_needs_no_tfds(prepared, own_cache, monkeypatch):

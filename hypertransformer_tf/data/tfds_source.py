@@ -78,8 +78,7 @@ def load_prepared(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back warnings that TFDS and TensorFlow address to their own developers."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Keeps back warnings that TFDS addresses to its own developers."""
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
