@@ -11,10 +11,10 @@ from hypertransformer_tf.deployment.agreement import Reference, agreement, appro
 from hypertransformer_tf.deployment.calibration import calibrate
 from hypertransformer_tf.deployment.formats import FILES
 from hypertransformer_tf.deployment.preprocessing import Preprocessing
-from hypertransformer_tf.deployment.presets import preset_names
 from hypertransformer_tf.deployment.support_folder import SupportSet
 from hypertransformer_tf.deployment.trained_models import TrainedModel, load_model
 from hypertransformer_tf.deployment.write_classifier import write_classifier
+from hypertransformer_tf.runs.preset_files import preset_names
 
 WAYS, EPISODES, QUERIES = 20, 3, 19  # 3 * 20 * 19 = 1,140 pictures
 

@@ -69,6 +69,12 @@ def test_tasks_of_a_slurm_step_are_counted_as_slurm_ranks_them():
     assert read_cluster({**STEP, "HT_PORT": "3000"}).addresses[1] == "n2:3001"
 
 
+def test_cyclic_ranks_of_a_slurm_step_go_round_the_nodes():
+    cyclic = read_cluster({**STEP, "SLURM_DISTRIBUTION": "cyclic:block"})
+    assert cyclic.addresses == ("n2:8888", "n10:8888", "m:8888", "n2:8889", "n10:8889")
+    assert read_cluster({**STEP, "SLURM_DISTRIBUTION": "block:cyclic"}) == read_cluster(STEP)
+
+
 def test_tf_config_counts_before_slurm():
     config = {"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}
     assert read_cluster({**STEP, "TF_CONFIG": json.dumps(config)}).addresses == ("a:1",)
@@ -83,6 +89,7 @@ def test_tf_config_counts_before_slurm():
         ({"SLURM_STEP_NODELIST": "n[1"}, "cannot be read"),
         ({"SLURM_STEP_TASKS_PER_NODE": "two"}, "cannot be read"),
         ({"HT_PORT": "http"}, "HT_PORT=http"),
+        ({"SLURM_DISTRIBUTION": "plane=2"}, "SLURM_DISTRIBUTION=plane=2: .*--distribution=block"),
     ],
 )
 def test_slurm_variables_that_are_not_right_are_one_sentence(changes, says):

@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1] / PACKAGE
 ORDER = (
     "root",
     "errors",
+    "parent_death",
     "quiet_import",
     "keras_stack",
     "philox",

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from numpy_reference import value
+from small_classifier import save_small_preset
 from small_runs import (
     TINY,
     experiment_of,
@@ -156,3 +157,12 @@ def test_a_run_may_begin_with_a_preset_of_the_package():
     checkpoint = pre_trained(TrainingConfig(model_from="omniglot"), MINE, settings)
     assert any(name.endswith("/label_embeddings") for name in checkpoint.arrays)
     assert all(name.startswith("model/") for name in checkpoint.arrays)
+
+
+def test_a_preset_that_is_not_the_one_its_card_names_is_refused(tmp_path):
+    preset = save_small_preset(tmp_path / "preset")
+    with open(tmp_path / "preset" / "model.safetensors", "r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\1\2\3\4")
+    with pytest.raises(UserError, match="not the file its card names"):
+        pre_trained(TrainingConfig(model_from=preset), MINE, MY_SETTINGS)

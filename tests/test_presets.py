@@ -9,10 +9,12 @@ import safetensors.numpy
 from small_classifier import N_WAY, SHAPE, drawings, make_inductive_model, save_small_preset
 from small_model import assert_close, changed
 
-from hypertransformer_tf.deployment import presets
-from hypertransformer_tf.deployment.presets import load_preset, preset_names, read_preset, save_preset
+from hypertransformer_tf.deployment.presets import load_preset, read_preset, save_preset
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.runs import preset_files
+from hypertransformer_tf.runs.content_hash import file_sha256
+from hypertransformer_tf.runs.preset_files import preset_names
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_a_model_comes_back_as_it_was(saved):
 def test_what_a_preset_is_can_be_read_without_building_it(saved):
     files = read_preset(saved)
     assert files.name == "small" and files.background == "light" and len(files.sha256) == 64
-    card = json.loads((presets.find_preset(saved) / "card.json").read_text())
+    card = json.loads((preset_files.find_preset(saved) / "card.json").read_text())
     assert card == {"about": "a test", "sha256": files.sha256}
 
 
@@ -63,7 +65,7 @@ def test_what_only_training_uses_is_left_out(tmp_path):
 
 def test_a_preset_in_the_package_is_found_by_its_name(saved, tmp_path, monkeypatch):
     shutil.copytree(saved, tmp_path / "tiny")
-    monkeypatch.setattr(presets, "_PACKAGED", tmp_path)
+    monkeypatch.setattr(preset_files, "_PACKAGED", tmp_path)
     assert preset_names() == ["tiny"] and load_preset("tiny").n_way == N_WAY
     assert "('tiny')" in _refused("tinny")
 
@@ -72,7 +74,7 @@ def test_half_precision_variables_are_read_too(copy):
     file = copy / "model.safetensors"
     halves = {name: array.astype(np.float16) for name, array in safetensors.numpy.load_file(file).items()}
     file.write_bytes(safetensors.numpy.save(halves))
-    _change(copy, "card.json", sha256=presets.file_sha256(file))
+    _change(copy, "card.json", sha256=file_sha256(file))
     assert load_preset(copy).weights[0].dtype == "float32"
 
 

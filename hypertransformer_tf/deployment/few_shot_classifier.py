@@ -14,10 +14,11 @@ from hypertransformer_tf.deployment.classifier_folder import GeneratedClassifier
 from hypertransformer_tf.deployment.label_names import check_class_names, labels_of_names, type_of_labels
 from hypertransformer_tf.deployment.picture_arrays import fit_pictures, white_of
 from hypertransformer_tf.deployment.preprocessing import Preprocessing, should_invert
-from hypertransformer_tf.deployment.support_folder import MOST_PICTURES, SupportFile, SupportSet, file_sha256
+from hypertransformer_tf.deployment.support_folder import MOST_PICTURES, SupportFile, SupportSet
 from hypertransformer_tf.deployment.trained_models import TrainedModel, load_model
 from hypertransformer_tf.deployment.weights_file import read_weights, weights_file
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.runs.content_hash import file_sha256
 
 _AT_ONCE = 256  # pictures
 

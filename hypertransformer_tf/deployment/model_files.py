@@ -1,20 +1,17 @@
 """A trained model as it was read from disk, not yet built. Needs no TensorFlow until it is."""
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING, Mapping, Optional
 
 import numpy as np
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.config import ModelConfig
+from hypertransformer_tf.model.training_only import is_for_training_only
 from hypertransformer_tf.quiet_import import import_quietly
 
 if TYPE_CHECKING:
     from hypertransformer_tf.model.hypertransformer import HyperTransformer
-
-# Parts that only meta-training uses: the head on the shared features and the warm-up heads.
-_FOR_TRAINING = re.compile(r"shared_head/|layer_\d+_head(_generator)?/")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +54,7 @@ def config_for_use(config: ModelConfig) -> ModelConfig:
 
 def arrays_for_use(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The variables that a model of `config_for_use` has."""
-    return {name: array for name, array in arrays.items() if not _FOR_TRAINING.match(name)}
+    return {name: array for name, array in arrays.items() if not is_for_training_only(name)}
 
 
 def require_inductive(config: ModelConfig, name: str) -> None:

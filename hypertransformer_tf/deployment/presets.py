@@ -1,42 +1,34 @@
-"""Trained models as directories, some of them in the package.
-
-config.json         the model: {"format_version", "image_shape", "n_way", "config", "background"}
-model.safetensors   its variables by name
-card.json           where it comes from and what it is good for; "sha256" is that of model.safetensors
-"""
+"""Trained models as directories, some of them in the package; `runs.preset_files` says what is in one."""
 
 import json
 import os
 import pathlib
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 
-import safetensors
 import safetensors.numpy
 
 from hypertransformer_tf.config_checks import require_one_of
 from hypertransformer_tf.deployment.model_files import ModelFiles, arrays_for_use, config_for_use
 from hypertransformer_tf.deployment.picture_files import shown
 from hypertransformer_tf.deployment.preprocessing import BACKGROUNDS
-from hypertransformer_tf.deployment.support_folder import file_sha256
 from hypertransformer_tf.deployment.whole_directory import whole_directory
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.config import ModelConfig
+from hypertransformer_tf.runs.content_hash import file_sha256
+from hypertransformer_tf.runs.preset_files import (
+    CARD,
+    CONFIG,
+    FORMAT_VERSION,
+    VARIABLES,
+    find_preset,
+    preset_names,
+    read_preset_files,
+)
 
 if TYPE_CHECKING:
     from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
-FORMAT_VERSION = 1
-CONFIG, VARIABLES, CARD = "config.json", "model.safetensors", "card.json"
-_PACKAGED = pathlib.Path(__file__).resolve().parents[1] / "presets"
-
 _PathLike = Union[str, os.PathLike]
-
-
-def preset_names() -> list[str]:
-    """The presets in the package."""
-    if not _PACKAGED.is_dir():
-        return []
-    return sorted(path.name for path in _PACKAGED.iterdir() if (path / CONFIG).is_file())
 
 
 def load_preset(name_or_directory: _PathLike) -> "HyperTransformer":
@@ -85,14 +77,6 @@ def save_preset(
         _write_json(folder / CARD, {**(card or {}), "sha256": file_sha256(folder / VARIABLES)})
 
 
-def find_preset(name_or_directory: _PathLike) -> Optional[pathlib.Path]:
-    """Where a preset lies: a name within the package, or a directory that holds one; None if there is none."""
-    if str(name_or_directory) in preset_names():
-        return _PACKAGED / name_or_directory
-    directory = pathlib.Path(name_or_directory)
-    return directory if (directory / VARIABLES).is_file() else None
-
-
 def read_preset(name_or_directory: _PathLike) -> ModelFiles:
     """Reads a preset and checks its variables against the SHA-256 in its card. Raises UserError."""
     directory = find_preset(name_or_directory)
@@ -102,16 +86,8 @@ def read_preset(name_or_directory: _PathLike) -> ModelFiles:
             f"{shown(str(name_or_directory))!r} is neither a preset of the package ({known}) nor the directory of one: "
             f"a preset's directory holds {CONFIG} and {VARIABLES}."
         )
+    config, arrays, sha256 = read_preset_files(directory)
     try:
-        config, card = (json.loads((directory / name).read_text(encoding="utf-8")) for name in (CONFIG, CARD))
-        content_sha256 = file_sha256(directory / VARIABLES)
-        if config["format_version"] != FORMAT_VERSION:
-            raise UserError(
-                f"Preset {directory} has format version {config['format_version']} and this library reads "
-                f"{FORMAT_VERSION}: install the version of the library that wrote it."
-            )
-        if content_sha256 != card["sha256"]:
-            raise UserError(f"Preset {directory}: {VARIABLES} is not the file its card names: get the preset again.")
         require_one_of("background", config["background"], BACKGROUNDS)
         return ModelFiles(
             name=directory.resolve().name,
@@ -119,12 +95,10 @@ def read_preset(name_or_directory: _PathLike) -> ModelFiles:
             n_way=int(config["n_way"]),
             config=ModelConfig.from_dict(config["config"]),
             background=config["background"],
-            sha256=content_sha256,
-            arrays=safetensors.numpy.load_file(directory / VARIABLES),
+            sha256=sha256,
+            arrays=arrays,
         )
-    except OSError as error:
-        raise UserError(f"Preset {directory} cannot be read: {error.filename}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"Preset {directory} is damaged ({error}): get it again.") from error
 
 

@@ -1,7 +1,6 @@
 """The support set of a user: a folder with one sub-folder of pictures per class. Needs no TensorFlow."""
 
 import dataclasses
-import hashlib
 import os
 from typing import Callable, NamedTuple, Optional, Union
 
@@ -17,6 +16,7 @@ from hypertransformer_tf.deployment.picture_files import (
 )
 from hypertransformer_tf.deployment.preprocessing import Preprocessing, should_invert
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.runs.content_hash import file_sha256
 
 NONE_OF_THESE = "none of these"
 MOST_PICTURES = 2000  # attention looks at all pairs: more would take minutes and gigabytes
@@ -198,12 +198,3 @@ def _read(files: list[str], root: str, class_name: str, preprocessing: Preproces
         pictures.images.append(picture.image)
         pictures.files.append(SupportFile(shown(name), file_sha256(picture.path), class_name))
     return pictures
-
-
-def file_sha256(path: Union[str, os.PathLike]) -> str:
-    """SHA-256 of a file's content, in hexadecimal. Raises OSError."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from hypertransformer_tf.deployment.model_files import ModelFiles, arrays_for_use, config_for_use, require_inductive
 from hypertransformer_tf.deployment.picture_files import shown
-from hypertransformer_tf.deployment.presets import find_preset, preset_names, read_preset
-from hypertransformer_tf.deployment.support_folder import file_sha256
+from hypertransformer_tf.deployment.presets import read_preset
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.runs.checkpoints import load_for_use
+from hypertransformer_tf.runs.content_hash import file_sha256
+from hypertransformer_tf.runs.preset_files import find_preset, preset_names
 from hypertransformer_tf.runs.run_directory import read_configuration
 
 if TYPE_CHECKING:

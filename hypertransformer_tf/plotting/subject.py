@@ -9,12 +9,13 @@ import numpy as np
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.deployment.model_files import ModelFiles
-from hypertransformer_tf.deployment.presets import find_preset, read_preset
+from hypertransformer_tf.deployment.presets import read_preset
 from hypertransformer_tf.deployment.support_folder import read_support_folder
 from hypertransformer_tf.deployment.trained_models import read_run
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.runs.data_record import check_same_data, describe_data
+from hypertransformer_tf.runs.preset_files import find_preset
 
 _CLASSES, _PER_CLASS = 10, 20  # of the embedding
 

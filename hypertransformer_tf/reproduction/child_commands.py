@@ -1,6 +1,5 @@
 """Running the other commands as processes of their own: a row that fails takes no other with it."""
 
-import ctypes
 import json
 import pathlib
 import signal
@@ -9,9 +8,9 @@ import sys
 from typing import Any, Optional, Sequence
 
 import hypertransformer_tf
+from hypertransformer_tf.parent_death import end_with_parent
 
 _ROOT = pathlib.Path(hypertransformer_tf.__file__).resolve().parents[1]
-_DIE_WITH_PARENT = 1  # Linux' PR_SET_PDEATHSIG
 
 
 class CommandError(Exception):
@@ -40,7 +39,7 @@ def run_command(command: str, flags: Sequence[str], log: Optional[pathlib.Path] 
     """
     arguments = [sys.executable, "-c", _START.format(root=str(_ROOT), command=command), *flags]
     process = subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_end_with_parent
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=end_with_parent(signal.SIGKILL)
     )
     try:
         out, err = process.communicate()
@@ -82,14 +81,6 @@ sys.argv[0] = 'bin/{command}'
 from hypertransformer_tf.commands import {command}
 sys.exit({command}.main())
 """
-
-
-def _end_with_parent() -> None:
-    """Lets the kernel end this process when the one that started it is killed; its run can be continued."""
-    try:
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    except (OSError, AttributeError):
-        pass  # not Linux
 
 
 def _last_json(text: str) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.model.training_only import is_for_training_only
 
-# Parts that only meta-training uses, and variables of a normalisation that the trained model may not have had.
-_HEAD = re.compile(r"model/(shared_head/|layer_\d+_head(_generator)?/)")
+# Variables of a normalisation that the trained model may not have had.
 _BLEND = re.compile(r"model/.*/log_weight$")
 
 
@@ -88,7 +88,7 @@ def restore_trained_model(model: HyperTransformer, arrays: Mapping[str, np.ndarr
 
 
 def _is_head(name: str) -> bool:
-    return _HEAD.match(name) is not None
+    return is_for_training_only(name[len("model/") :])
 
 
 def _for_classes(name: str, array: np.ndarray, shape: tuple) -> np.ndarray:

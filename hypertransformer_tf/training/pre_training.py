@@ -4,17 +4,13 @@ import json
 import pathlib
 from typing import Any, Mapping, Optional
 
-import safetensors
-import safetensors.numpy
-
 from hypertransformer_tf.config_record import with_defaults
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.runs.checkpoints import Checkpoint, load_for_use
 from hypertransformer_tf.runs.data_record import DataRecord, read_data_record
+from hypertransformer_tf.runs.preset_files import CONFIG, VARIABLES, find_preset, read_preset_files
 from hypertransformer_tf.training.config import TrainingConfig
 
-_PRESETS = pathlib.Path(__file__).resolve().parents[1] / "presets"
-_PRESET_VARIABLES = "model.safetensors"
 # What variables mean, whatever their shapes; but a model may go on with these changed.
 _MODEL = ("cnn", "features", "transformer", "generator")
 _MAY_DIFFER = {
@@ -45,27 +41,19 @@ def pre_trained(config: TrainingConfig, data: DataRecord, settings: _Settings) -
         this run is validated or measured on. (What a preset was trained on is said in its card; it is not checked.)
     """
     if config.model_from:
-        preset = _find_preset(config.model_from)
+        preset = find_preset(config.model_from)
         checkpoint = _of_run("training.model_from", config.model_from, data) if preset is None else _read_preset(preset)
-        kept = pathlib.Path(config.model_from) if preset is None else preset.parent
-        _check_same_model(config.model_from, kept / "config.json", settings)
+        kept = pathlib.Path(config.model_from) if preset is None else preset
+        _check_same_model(config.model_from, kept / CONFIG, settings)
         return checkpoint
     if config.shared_features_from:
         return _of_run("training.shared_features_from", config.shared_features_from, data)
     return None
 
 
-def _find_preset(source: str) -> Optional[pathlib.Path]:
-    places = [pathlib.Path(source)] + ([_PRESETS / source] if pathlib.Path(source).name == source else [])
-    return next((place / _PRESET_VARIABLES for place in places if (place / _PRESET_VARIABLES).is_file()), None)
-
-
-def _read_preset(path: pathlib.Path) -> Checkpoint:
-    try:
-        arrays = safetensors.numpy.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise UserError(f"training.model_from: {path} cannot be read ({error}): get the preset again.") from None
-    return Checkpoint(path, 0, {f"model/{name}": array for name, array in arrays.items()}, {})
+def _read_preset(directory: pathlib.Path) -> Checkpoint:
+    _, arrays, _ = read_preset_files(directory)
+    return Checkpoint(directory / VARIABLES, 0, {f"model/{name}": array for name, array in arrays.items()}, {})
 
 
 def _check_same_model(source: str, path: pathlib.Path, settings: _Settings) -> None:

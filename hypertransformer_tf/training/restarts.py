@@ -1,6 +1,5 @@
 """Starting the training again when its process died: what `bin/train --restarts=N` does. Needs no TensorFlow."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -8,10 +7,11 @@ import sys
 import time
 from typing import Callable, List, Optional, Sequence
 
+from hypertransformer_tf.parent_death import end_with_parent
+
 LOST = 75  # a process's exit status when another of its cluster was lost, for the one that starts it again
 SUPERVISOR = "HT_SUPERVISOR"
 PAUSE_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1
 
 
 def is_supervised() -> bool:
@@ -85,7 +85,7 @@ class _PassedOn:
             return -self.received
         environment = {**os.environ, SUPERVISOR: str(os.getpid())}
         self._process = subprocess.Popen(
-            command, env=environment, start_new_session=True, preexec_fn=_end_with_parent(os.getpid())
+            command, env=environment, start_new_session=True, preexec_fn=end_with_parent(signal.SIGTERM)
         )
         if self.received is not None:  # it came while the process was being started
             self._process.send_signal(self.received)
@@ -102,17 +102,3 @@ class _PassedOn:
         self.received = number
         if self._process is not None:
             self._process.send_signal(number)
-
-
-def _end_with_parent(parent: int) -> Optional[Callable[[], None]]:
-    """What the new process does first, so that it does not train on unseen when this one is killed."""
-    if not sys.platform.startswith("linux"):
-        return None
-    library = ctypes.CDLL(None)  # loaded here: a process between fork and exec can do little
-
-    def ask() -> None:
-        library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # killed in between
-            os._exit(128 + signal.SIGTERM)
-
-    return ask

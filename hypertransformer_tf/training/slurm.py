@@ -11,6 +11,7 @@ from hypertransformer_tf.errors import UserError
 
 PORT = "HT_PORT"
 DEFAULT_PORT = 8888
+_DISTRIBUTION = "SLURM_DISTRIBUTION"  # srun sets it where it was asked for one
 _NEEDED = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE")
 
 
@@ -20,7 +21,7 @@ def addresses_and_index(environment: Mapping[str, str]) -> Tuple[Tuple[str, ...]
     The first task of a node listens at the port HT_PORT (8888 if unset), the next one at the port after it.
 
     Raises:
-      UserError: this is no task of a step, or its variables cannot be read.
+      UserError: this is no task of a step, its variables cannot be read, or its ranks are neither blocks nor cyclic.
     """
     missing = [name for name in _NEEDED if name not in environment]
     if missing:
@@ -38,8 +39,21 @@ def addresses_and_index(environment: Mapping[str, str]) -> Tuple[Tuple[str, ...]
     except ValueError as error:
         shown = ", ".join(f"{name}={environment[name]}" for name in _NEEDED)
         raise UserError(f"The variables of the Slurm step cannot be read ({error}): {shown}.") from None
-    addresses = [f"{node}:{int(port) + task}" for node, count in zip(nodes, counts) for task in range(count)]
-    return tuple(addresses), rank
+    places = [(node, task) for node, count in zip(nodes, counts) for task in range(count)]
+    if max(counts) > 1 and _is_cyclic(environment.get(_DISTRIBUTION, "block")):
+        places.sort(key=lambda place: place[1])  # stable: the first task of every node, then the second of each
+    return tuple(f"{node}:{int(port) + task}" for node, task in places), rank
+
+
+def _is_cyclic(distribution: str) -> bool:
+    """Whether ranks go round the nodes, rather than fill one after the other."""
+    between_nodes = distribution.partition(",")[0].partition(":")[0]
+    if between_nodes not in ("block", "cyclic"):
+        raise UserError(
+            f"{_DISTRIBUTION}={distribution}: the node of a rank cannot be told for it; start the workers by srun "
+            "--distribution=block, or with one task per node."
+        )
+    return between_nodes == "cyclic"
 
 
 def expand_nodes(text: str) -> Iterator[str]:
