@@ -1,4 +1,4 @@
-"""The one exception that a user of the library is meant to read."""
+"""The exceptions whose message a user of the library is meant to read."""
 
 
 class UserError(Exception):
@@ -18,6 +18,13 @@ class SaveError(Exception):
 
 class LostWorkerError(Exception):
     """Another process of a cluster is gone, so that this one cannot go on.
+
+    What was saved before is intact. The message is one sentence; commands print it and exit with status 1.
+    """
+
+
+class StoppedWorkerError(Exception):
+    """Another process of a cluster stopped because of an error of its own, which it said before it went.
 
     What was saved before is intact. The message is one sentence; commands print it and exit with status 1.
     """

@@ -11,7 +11,7 @@ import types
 import pytest
 
 from hypertransformer_tf.commands import benchmark, cli, evaluate, train
-from hypertransformer_tf.errors import SaveError, UserError
+from hypertransformer_tf.errors import SaveError, StoppedWorkerError, UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -126,6 +126,7 @@ def test_json_is_all_there_is_on_standard_output(called, monkeypatch, capsys, co
     [
         (UserError("The value 3 is too small."), 2),
         (SaveError("The disk is full."), 1),
+        (StoppedWorkerError("Worker 1 stopped."), 1),
         (KeyboardInterrupt("Stopped at step 7."), 130),
     ],
 )

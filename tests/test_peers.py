@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from small_clusters import free_ports
 
-from hypertransformer_tf.errors import LostWorkerError, SaveError, UserError
+from hypertransformer_tf.errors import LostWorkerError, SaveError, StoppedWorkerError, UserError
 from hypertransformer_tf.runs.checkpoints import Checkpoint
 from hypertransformer_tf.training.cluster import Cluster
 from hypertransformer_tf.training.frames import Connection, Frame, NotOurs
@@ -291,8 +291,8 @@ def test_beats_are_signs_of_life():
     "raised, kind, says",
     [
         (UserError("no"), UserError, "Worker 1 .* stopped: no"),
-        (SaveError("full"), SaveError, "Worker 1 .* stopped: full"),
-        (KeyError("bug"), SaveError, "Worker 1 .* stopped: 'bug'"),
+        (SaveError("full"), StoppedWorkerError, "Worker 1 .* stopped: full"),
+        (KeyError("bug"), StoppedWorkerError, "Worker 1 .* stopped: 'bug'"),
         (KeyboardInterrupt("Interrupted."), KeyboardInterrupt, "Interrupted."),
         (SystemExit(143), SystemExit, "143"),
         (LostWorkerError("gone"), LostWorkerError, "gone"),

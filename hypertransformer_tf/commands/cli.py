@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any, Callable, NoReturn, Optional, Sequence
 
-from hypertransformer_tf.errors import LostWorkerError, SaveError, UserError
+from hypertransformer_tf.errors import LostWorkerError, SaveError, StoppedWorkerError, UserError
 from hypertransformer_tf.training.restarts import LOST, shown_status
 from hypertransformer_tf.training.strategy_names import STRATEGIES
 
@@ -122,8 +122,8 @@ def run(command: Callable[[], Any]) -> int:
     """Runs a command's work and returns its exit status.
 
     0 where it did what was asked, 2 for a value that cannot be used (UserError), 1 where something could
-    not be saved (SaveError) or another worker was lost (LostWorkerError), 130 for Ctrl-C; each with one
-    sentence on standard error. Anything else is a bug and keeps its traceback.
+    not be saved (SaveError) or another worker stopped or was lost (StoppedWorkerError, LostWorkerError), 130 for
+    Ctrl-C; each with one sentence on standard error. Anything else is a bug and keeps its traceback.
     """
     # TensorFlow's native notes would hide the sentence; its Python errors are not touched by this.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -133,7 +133,7 @@ def run(command: Callable[[], Any]) -> int:
         command()
     except UserError as error:
         return _say(error, 2)
-    except SaveError as error:
+    except (SaveError, StoppedWorkerError) as error:
         return _say(error, 1)
     except LostWorkerError as error:
         return _say(error, shown_status(LOST))

@@ -43,7 +43,8 @@ def run_command(command: str, flags: Sequence[str], log: Optional[pathlib.Path] 
     )
     try:
         out, err = process.communicate()
-    except BaseException:  # Ctrl-C reaches the process too; it saves and ends
+    except BaseException:  # Ctrl-C in a terminal reaches the process too; a signal sent to this one alone does not
+        process.terminate()
         process.wait()
         raise
     if log is not None:

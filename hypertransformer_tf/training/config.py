@@ -19,7 +19,7 @@ class LossConfig:
 
     Attributes:
       label_smoothing: of the cross-entropy on the query set.
-      l2: weight of half-less squared kernels of the CNN, generated and trained.
+      l2: weight of the sum of the squared kernels of the CNN, generated and trained (without a factor of 1/2).
       variation: weight of the squared generated tensors relative to the squared trained ones they are added to
         (needs generator.add_trained_weights).
       shared_head: weight of the cross-entropy of a dense head on the shared features that predicts the real class.

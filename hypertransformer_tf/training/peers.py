@@ -8,7 +8,7 @@ import queue
 from types import TracebackType
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Type
 
-from hypertransformer_tf.errors import LostWorkerError, SaveError, UserError
+from hypertransformer_tf.errors import LostWorkerError, StoppedWorkerError, UserError
 from hypertransformer_tf.training.cluster import Cluster
 from hypertransformer_tf.training.frames import Connection, Frame
 from hypertransformer_tf.training.peer_watch import LOST, End, PeerWatch, Timing, leave_now
@@ -139,7 +139,7 @@ class Peers:
             raise LostWorkerError(end.text)
         if end.status in (0, 143):
             raise SystemExit(end.status)
-        raise {2: UserError, 130: KeyboardInterrupt}.get(end.status, SaveError)(end.sentence(self.cluster))
+        raise {2: UserError, 130: KeyboardInterrupt}.get(end.status, StoppedWorkerError)(end.sentence(self.cluster))
 
 
 def _end_of(index: int, error: Optional[BaseException]) -> End:
