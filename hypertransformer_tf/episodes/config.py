@@ -25,9 +25,12 @@ class EpisodeConfig:
         label: classes that the episode does not ask about. Needs unlabelled_per_class above 0.
       mixture: pairs (n_way, k_shot): every task batch of meta-training has one of these sizes, drawn by its number, so
         that the model serves them all; n_way and k_shot are then those of validation and test. Empty is no mixture.
+      disjoint_queries: no query is a picture of the support set. False draws the two sets of a class apart from each
+        other, as the authors' program does: of 20 samples a class and 1-shot, every twentieth query is then the very
+        support picture, which a model need not understand to answer.
 
     Raises:
-      UserError: a value is no whole number or too small; distractor classes without unlabelled samples.
+      UserError: a value is no whole number or too small, or no flag; distractor classes without unlabelled samples.
     """
 
     n_way: int = 5
@@ -36,10 +39,12 @@ class EpisodeConfig:
     unlabelled_per_class: int = 0
     mixture: Tuple[Tuple[int, int], ...] = ()
     distractor_classes: int = 0
+    disjoint_queries: bool = True
 
     def __post_init__(self):
         for field, at_least in _AT_LEAST.items():
             config_checks.require_whole_number(f"episodes.{field}", getattr(self, field), at_least)
+        config_checks.require_flag("episodes.disjoint_queries", self.disjoint_queries)
         if self.distractor_classes and not self.unlabelled_per_class:
             raise UserError(
                 f"episodes.distractor_classes = {self.distractor_classes} would have no effect: it needs "
@@ -72,5 +77,12 @@ class EpisodeConfig:
 
     @property
     def samples_per_class(self) -> int:
-        """Different samples that an episode needs of each class."""
+        """Samples that an episode draws of each class."""
         return self.support_per_class + self.queries_per_class
+
+    @property
+    def class_size(self) -> int:
+        """Different samples that a class must have for an episode to be drawn."""
+        if self.disjoint_queries:
+            return self.samples_per_class
+        return max(self.support_per_class, self.queries_per_class)

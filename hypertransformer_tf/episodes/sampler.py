@@ -100,7 +100,7 @@ class EpisodeSampler:
         """Several query sets for the support set of episode `i`, each drawn anew.
 
         The first is the episode's own; batch b does not depend on `count`. A sample may be in
-        several batches, never in the support set. Classes are altered as in the episode.
+        several batches, and in the support set only without `disjoint_queries`. Classes are altered as in the episode.
 
         Args:
           i: the episode's number.
@@ -124,7 +124,12 @@ class EpisodeSampler:
         stream = stream.child("draw")
         classes = stream.choice_without_replacement(len(self._counts), self.episodes.n_way)
         ranks = self._sample_ranks(classes, stream)
-        return _Drawn(classes, order_of_smallest(ranks, self.episodes.samples_per_class))
+        if self.episodes.disjoint_queries:
+            return _Drawn(classes, order_of_smallest(ranks, self.episodes.samples_per_class))
+        support = order_of_smallest(ranks, self.episodes.support_per_class)
+        queries = self._sample_ranks(classes, stream.child("queries"))
+        queries = order_of_smallest(queries, self.episodes.queries_per_class)
+        return _Drawn(classes, np.concatenate([support, queries], axis=1))
 
     def _distractors(self, stream: RandomStream) -> tuple[np.ndarray, np.ndarray]:
         """Classes (D,) beside those of the episode, and their images (D * unlabelled_per_class, H, W, C)."""
@@ -137,10 +142,11 @@ class EpisodeSampler:
         return classes, _by_class(self._gather(classes, samples, stream))
 
     def _redraw_queries(self, drawn: "_Drawn", stream: RandomStream) -> np.ndarray:
-        """(n_way, queries_per_class) samples outside the support set."""
+        """(n_way, queries_per_class) samples, outside the support set where the episodes are so."""
         ranks = self._sample_ranks(drawn.classes, stream)
-        support = drawn.samples[:, : self.episodes.support_per_class]
-        np.put_along_axis(ranks, support, np.inf, axis=1)
+        if self.episodes.disjoint_queries:
+            support = drawn.samples[:, : self.episodes.support_per_class]
+            np.put_along_axis(ranks, support, np.inf, axis=1)
         return order_of_smallest(ranks, self.episodes.queries_per_class)
 
     def _sample_ranks(self, classes: np.ndarray, stream: RandomStream) -> np.ndarray:
@@ -193,12 +199,12 @@ def _check(images: ImagesByClass, split: str, episodes: EpisodeConfig, augmentat
             f"{len(classes)} classes; lower episodes.n_way{too} or change the split."
         )
     counts = np.diff(images.offsets)[classes]
-    short = np.flatnonzero(counts < episodes.samples_per_class)
+    short = np.flatnonzero(counts < episodes.class_size)
     if len(short):
         name, count = images.class_names[classes[short[0]]], counts[short[0]]
         raise UserError(
             f"Class {name!r} of the split {split!r} of {images.name} has {count} samples, an "
-            f"episode needs {episodes.samples_per_class} of each class (episodes.k_shot = "
+            f"episode needs {episodes.class_size} of each class (episodes.k_shot = "
             f"{episodes.k_shot}, unlabelled_per_class = {episodes.unlabelled_per_class}, "
             f"queries_per_class = {episodes.queries_per_class}); {len(short)} of "
             f"{len(classes)} classes are too small: lower these numbers or leave them out."
