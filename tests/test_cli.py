@@ -111,7 +111,7 @@ def test_benchmark_takes_a_strategy(called, monkeypatch):
 def test_evaluate_measures_by_the_authors_protocol_unless_told_otherwise(called, monkeypatch, capsys):
     assert _main(evaluate, monkeypatch, "--run_dir=here") == 0
     expected = {"run_dir": "here", "split": "test", "episodes": 1024, "query_batches": 16, "data_dir": None}
-    assert called == {**expected, "n_way": None, "k_shot": None, "asked": "together"}
+    assert called == {**expected, "n_way": None, "k_shot": None, "asked": "together", "disjoint_queries": None}
     assert capsys.readouterr().out == "accuracy 87.5%\n"
 
 

@@ -51,6 +51,7 @@ def test_the_command_prints_one_json_object_about_the_best_checkpoint(run, monke
         "k_shot": 2,
         "queries_per_class": 2,
         "unlabelled_per_class": 1,
+        "disjoint_queries": True,
         "episodes": 8,
         "query_batches": 2,
         "asked": "together",
@@ -73,6 +74,17 @@ def test_it_measures_the_same_each_time_and_splits_differ(run):
     first = _evaluate(run, episodes=6, query_batches=3)
     assert _evaluate(run, episodes=6, query_batches=3) == first
     assert _evaluate(run, split="train", episodes=6, query_batches=3).split == "train"
+
+
+def test_support_pictures_among_the_queries_can_be_left_out(tmp_path):
+    gin_file = write_gin(tmp_path / "tiny.gin", "episodes.disjoint_queries = False", "training.steps = 1")
+    with own_configuration():
+        train(gin_file, run_dir=str(tmp_path / "run"))
+    as_trained = _evaluate(tmp_path / "run", episodes=64, query_batches=1)
+    disjoint = _evaluate(tmp_path / "run", episodes=64, query_batches=1, disjoint_queries=True)
+    assert not as_trained.disjoint_queries and "some queries being support pictures" in str(as_trained)
+    assert disjoint.disjoint_queries and "support pictures" not in str(disjoint)
+    assert as_trained.accuracy != disjoint.accuracy
 
 
 def test_one_episode_has_no_interval_and_is_refused(run, monkeypatch, capsys):

@@ -107,6 +107,34 @@ def test_query_images_are_never_support_images_and_none_comes_twice():
         assert len(set(used.tolist())) == 5 * 20
 
 
+def test_independent_queries_are_support_images_as_often_as_chance_makes_them():
+    images = marked_images(counts=(20,) * 10, splits={"train": np.arange(10)})
+    together = sampler(images, config=EpisodeConfig(5, 1, 3, disjoint_queries=False)).task_batch(0, 1000)
+    support, query = marks(together.support_images), marks(together.query_images)
+    repeated = query == support.repeat(3, axis=1)
+    assert abs(repeated.mean() - 1 / 20) < 5 * np.sqrt(0.05 * 0.95 / repeated.size)
+    assert not np.any(query[:, 0::3] == query[:, 1::3]) and not np.any(query[:, 1::3] == query[:, 2::3])
+
+
+def test_independent_queries_leave_the_support_set_and_need_no_more_samples_than_one_set():
+    apart = EpisodeConfig(5, 4, 8, 8, disjoint_queries=False)
+    episode = sampler(marked_images(counts=(12,) * 30), config=apart).episode(3)
+    np.testing.assert_array_equal(
+        marks(episode.support_images)[:20],
+        marks(sampler(marked_images(counts=(12,) * 30), config=EpisodeConfig(5, 4, 8)).episode(3).support_images),
+    )
+    with pytest.raises(UserError, match="has 11 samples, an episode needs 12"):
+        sampler(marked_images(counts=(11,) * 30), config=apart)
+
+
+def test_further_independent_query_batches_may_hold_support_images():
+    images = marked_images(counts=(4,) * 10, splits={"train": np.arange(10)})
+    apart = sampler(images, config=EpisodeConfig(5, 2, 2, disjoint_queries=False))
+    batches, _ = apart.query_batches(0, 40)
+    np.testing.assert_array_equal(batches[0], apart.episode(0).query_images)
+    assert np.isin(marks(batches[1:]), marks(apart.episode(0).support_images)).any()
+
+
 def test_an_episode_depends_on_its_number_only():
     config = dict(augmentation=ALL_AUGMENTATIONS, image_augmentation=ImageAugmentationConfig(True))
     alone = sampler(**config).episode(7)

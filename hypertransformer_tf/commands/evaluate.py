@@ -45,6 +45,12 @@ def read_flags() -> argparse.Namespace:
         default="together",
         help="how a CNN is asked about its query pictures; only a transductive model's answers differ",
     )
+    parser.add_argument(
+        "--disjoint_queries",
+        action="store_true",
+        default=None,
+        help="ask no support picture, though the run's episodes do (the authors' do)",
+    )
     cli.add_data_flag(parser)
     parser.add_argument(
         "--json",
@@ -67,6 +73,7 @@ def _command() -> None:
         n_way=flags.n_way,
         k_shot=flags.k_shot,
         asked=flags.asked,
+        disjoint_queries=flags.disjoint_queries,
     )
     print(json.dumps(dataclasses.asdict(result)) if flags.json else result)
 

@@ -22,7 +22,7 @@ class Evaluation:
     Attributes:
       run_dir, step: which model: the run and its training step.
       split: which classes.
-      n_way, k_shot, queries_per_class, unlabelled_per_class: the episodes.
+      n_way, k_shot, queries_per_class, unlabelled_per_class, disjoint_queries: the episodes.
       episodes, query_batches: how many, and query sets per episode.
       asked: whether the pictures of a query set were asked about together.
       accuracy: mean over episodes, from 0 to 1.
@@ -36,6 +36,7 @@ class Evaluation:
     k_shot: int
     queries_per_class: int
     unlabelled_per_class: int
+    disjoint_queries: bool
     episodes: int
     query_batches: int
     asked: str
@@ -48,6 +49,7 @@ class Evaluation:
             f"{100 * self.accuracy:.2f}% +- {100 * self.interval_95:.2f} "
             f"({self.episodes} episodes x {self.query_batches} query batches"
             + ("" if self.asked == "together" else f", asked {self.asked.replace('_', ' ')}")
+            + ("" if self.disjoint_queries else ", some queries being support pictures")
             + ")"
         )
 
@@ -61,6 +63,7 @@ def evaluate(
     n_way: Optional[int] = None,
     k_shot: Optional[int] = None,
     asked: str = "together",
+    disjoint_queries: Optional[bool] = None,
 ) -> Evaluation:
     """Measures the best checkpoint of a run (the newest, if none was validated).
 
@@ -72,6 +75,7 @@ def evaluate(
       data_dir: where prepared TFDS data lies, if elsewhere than in training.
       n_way, k_shot: of the episodes, if others than the run's.
       asked: `together`, `alone` or `by_class`; see `evaluation/protocol.py`.
+      disjoint_queries: of the episodes, if otherwise than in the run.
 
     Raises:
       UserError: the directory is no run, has no checkpoint yet or trained only shared features, its data changed, the
@@ -87,8 +91,9 @@ def evaluate(
         )
     images = load_images(experiment.data, experiment.episodes.most_classes)
     check_same_data(run_dir, describe_data(images), "take the change back to measure it")
-    sizes = {name: value for name, value in (("n_way", n_way), ("k_shot", k_shot)) if value is not None}
-    episodes_asked = dataclasses.replace(experiment.episodes, mixture=(), **sizes)
+    others = {"n_way": n_way, "k_shot": k_shot, "disjoint_queries": disjoint_queries}
+    others = {name: value for name, value in others.items() if value is not None}
+    episodes_asked = dataclasses.replace(experiment.episodes, mixture=(), **others)
     most = experiment.episodes.most_classes
     if episodes_asked.n_way > most:
         raise UserError(f"{episodes_asked.n_way}-way episodes: the model in {run_dir} tells 2 to {most} classes apart.")
@@ -115,6 +120,7 @@ def evaluate(
         k_shot=episodes_asked.k_shot,
         queries_per_class=episodes_asked.queries_per_class,
         unlabelled_per_class=episodes_asked.unlabelled_per_class,
+        disjoint_queries=episodes_asked.disjoint_queries,
     )
 
 
