@@ -83,6 +83,22 @@ def test_images_are_those_of_the_reference(config, channels):
         assert difference.max() <= 1 and (difference == 0).mean() > 0.99  # halves may round either way
 
 
+def recolour(planes, *values):
+    """`_recolour` for one image."""
+    return image_augmentation._recolour(
+        np.array(planes[np.newaxis], np.float32), *(np.array([value]) for value in values)
+    )[0]
+
+
+def test_many_images_are_altered_as_one_by_one():
+    images = random_images(30, 32, 32, 3)  # more than are altered at once
+    stream = RandomStream(4)
+    whole = augment_images(images, TOGETHER, stream)
+    for number in (7, 16, 23):  # what is drawn for an image depends on how many there are: repeat the others
+        others = np.concatenate([np.zeros_like(images[:number]), images[number:]])
+        np.testing.assert_array_equal(augment_images(others, TOGETHER, stream)[number:], whole[number:])
+
+
 @pytest.mark.parametrize(
     "hue_shift, brightness, contrast", [(0.13, 0.2, 1.15), (-0.19, -0.25, 0.83), (0.02, 0.05, 0.9)]
 )
@@ -92,15 +108,14 @@ def test_colours_are_those_of_tensorflow_level_by_level(hue_shift, brightness, c
     image = random_images(40, 40, 3)
     theirs = tf.image.adjust_brightness(tf.image.adjust_hue(image, hue_shift), brightness)
     theirs = np.array(tf.image.adjust_contrast(theirs, contrast))
-    planes = image.transpose(2, 0, 1).astype(np.float32)
-    ours = image_augmentation._recolour(planes, hue_shift, brightness * 255, contrast).transpose(1, 2, 0)
+    ours = recolour(image.transpose(2, 0, 1), hue_shift, brightness * 255, contrast).transpose(1, 2, 0)
     assert np.abs(ours - theirs).max() <= 1 and (ours == theirs).mean() > 0.999
 
 
 def test_white_that_brightness_cut_off_is_no_longer_there_for_contrast():
     planes = np.array([[[100.0, 250.0]]], np.float32)
-    assert image_augmentation._recolour(planes, 0.0, 55.0, 1.0).tolist() == [[[155.0, 255.0]]]
-    spread = image_augmentation._recolour(planes, 0.0, 55.0, 0.8)[0, 0]
+    assert recolour(planes, 0.0, 55.0, 1.0).tolist() == [[[155.0, 255.0]]]
+    spread = recolour(planes, 0.0, 55.0, 0.8)[0, 0]
     assert spread.tolist() == [165.0, 245.0]  # about the mean 205 of (155, 255), not about that of (155, 305)
 
 
@@ -114,7 +129,7 @@ def test_hue_turns_as_in_colorsys(shift):
         for j in range(20):
             h, s, v = colorsys.rgb_to_hsv(*(planes[:, i, j].astype(float) / 255))
             expected[:, i, j] = np.multiply(colorsys.hsv_to_rgb((h + shift) % 1, s, v), 255)
-    np.testing.assert_allclose(hue.shift_hue(planes, shift), expected, atol=1e-3)
+    np.testing.assert_allclose(hue.shift_hue(planes[np.newaxis], np.array([shift]))[0], expected, atol=1e-3)
 
 
 def test_a_crop_of_everything_changes_nothing():

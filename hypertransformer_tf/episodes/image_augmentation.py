@@ -20,6 +20,7 @@ _LARGEST_BRIGHTNESS = 0.3  # of full scale, either way
 _CONTRAST = (0.8, 1.2)
 _CROP_SIDE = (0.6, 1.0)  # of the image's side
 _FULL_SCALE = 255
+_BYTES_AT_ONCE = 2**16  # of float32 planes: several small images share the price of a call, and stay in the cache
 _SCALE_BACK = 255.5 / 255  # how `tf.image` turns a result into uint8 again: scaled by this and cut off, not rounded
 
 
@@ -72,28 +73,38 @@ def augment_images(images: np.ndarray, config: ImageAugmentationConfig, stream: 
     contrasts = drawn("contrast", *_CONTRAST)
     crops = stream.child("crop").uniform((number, 3))
     altered = np.empty_like(images)
-    for index, image in enumerate(images):
-        planes = image.transpose(2, 0, 1).astype(np.float32, order="C")  # fast in planes only
-        planes = _recolour(planes, hues[index], brightness[index], contrasts[index])
-        planes = _flip_and_crop(planes, flips[index], crops[index])
-        planes = np.clip(np.rint(planes), 0, _FULL_SCALE).astype(np.uint8)
-        np.stack(planes, axis=-1, out=altered[index])
+    at_once = max(1, _BYTES_AT_ONCE // (images[0].size * np.dtype(np.float32).itemsize))
+    for first in range(0, number, at_once):
+        part = slice(first, first + at_once)
+        planes = images[part].transpose(0, 3, 1, 2).astype(np.float32, order="C")  # fast in planes only
+        planes = _recolour(planes, hues[part], brightness[part], contrasts[part])
+        cropped = np.stack([_flip_and_crop(*each) for each in zip(planes, flips[part], crops[part])])
+        cropped = np.clip(np.rint(cropped, out=cropped), 0, _FULL_SCALE, out=cropped)
+        altered[part] = cropped.transpose(0, 2, 3, 1)
     return altered
 
 
-def _recolour(planes: np.ndarray, hue: float, brightness: float, contrast: float) -> np.ndarray:
-    """(C, H, W) float32 of whole numbers to the same; brightness in grey levels."""
-    if len(planes) == 3:
-        planes = _as_levels(shift_hue(planes, float(hue)))
-    planes = _as_levels(planes + np.float32(brightness))
-    mean = planes.mean(axis=(1, 2), dtype=np.float64, keepdims=True)  # of whole numbers: exact in any order
-    offset = (mean * (1 - contrast)).astype(np.float32)
-    return _as_levels(planes * np.float32(contrast) + offset)
+def _recolour(planes: np.ndarray, hues: np.ndarray, brightness: np.ndarray, contrasts: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) float32 of whole numbers to the same, each image by its own (N,) values; brightness in grey levels."""
+    if planes.shape[1] == 3:
+        planes = _as_levels(shift_hue(planes, hues))
+    planes += _of_images(brightness)
+    planes = _as_levels(planes)
+    mean = planes.mean(axis=(2, 3), dtype=np.float64, keepdims=True)  # of whole numbers: exact in any order
+    offset = (mean * (1 - contrasts[:, None, None, None])).astype(np.float32)
+    planes *= _of_images(contrasts)
+    planes += offset
+    return _as_levels(planes)
+
+
+def _of_images(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)[:, None, None, None]
 
 
 def _as_levels(planes: np.ndarray) -> np.ndarray:
-    """Whole numbers from 0 to 255, still float32."""
-    return np.floor(np.clip(planes * np.float32(_SCALE_BACK), 0, _FULL_SCALE))
+    """Whole numbers from 0 to 255, still float32, in place."""
+    planes *= np.float32(_SCALE_BACK)
+    return np.floor(np.clip(planes, 0, _FULL_SCALE, out=planes), out=planes)
 
 
 def _flip_and_crop(planes: np.ndarray, flip: bool, crop: np.ndarray) -> np.ndarray:
