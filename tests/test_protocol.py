@@ -1,5 +1,7 @@
 """What measuring a model counts, and over which episodes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,6 +54,13 @@ def experiment():
 @pytest.fixture(scope="module")
 def sampler(experiment, images):
     return experiment.evaluation_sampler(images, "test")
+
+
+@pytest.fixture(scope="module")
+def sampler_of_fives(experiment, images):
+    """Ten queries an episode, five of each class."""
+    episodes = dataclasses.replace(experiment.episodes, queries_per_class=5)
+    return dataclasses.replace(experiment, episodes=episodes).evaluation_sampler(images, "test")
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +166,16 @@ def test_measured_images_are_not_augmented(experiment, images, sampler):
     assert not all(image.tobytes() in known for image in trained.support_images)
 
 
-def test_pictures_asked_alone_or_by_class_are_all_counted(sampler):
+def test_pictures_asked_in_parts_are_all_counted(sampler_of_fives):
     """A model whose answers do not depend on the other queries scores the same however it is asked."""
-    together = Evaluator(NearestMean(), compile=False).measure(sampler, EPISODES)
-    for asked in ("alone", "by_class"):
-        assert Evaluator(NearestMean(), compile=False).measure(sampler, EPISODES, asked=asked) == together
+    together = Evaluator(NearestMean(), compile=False).measure(sampler_of_fives, EPISODES)
+    for asked in ("alone", "in_fives", "by_class"):
+        in_parts = Evaluator(NearestMean(), compile=False).measure(sampler_of_fives, EPISODES, asked=asked)
+        assert in_parts.mean == pytest.approx(together.mean, abs=1e-6)
 
 
-def test_by_class_asks_about_one_class_at_a_time(sampler):
+def _asked(sampler, how):
+    """Class numbers of the pictures that were asked about at once: a list of (T, pictures)."""
     seen = []
 
     class Watched(NearestMean):
@@ -174,8 +185,23 @@ def test_by_class_asks_about_one_class_at_a_time(sampler):
 
     evaluator = Evaluator(Watched(), compile=False)
     evaluator._correct = evaluator._count_correct  # eagerly, to see the pictures
-    evaluator.measure(sampler, EPISODES, asked="by_class")
-    assert all((numbers == numbers[:, :1]).all() for numbers in seen)
+    evaluator.measure(sampler, EPISODES, asked=how)
+    return seen
+
+
+def test_by_class_asks_about_one_class_at_a_time(sampler):
+    assert all((numbers == numbers[:, :1]).all() for numbers in _asked(sampler, "by_class"))
+
+
+def test_in_fives_asks_about_five_pictures_from_all_over_the_query_set(sampler_of_fives):
+    seen = _asked(sampler_of_fives, "in_fives")
+    assert {numbers.shape[1] for numbers in seen} == {5}
+    assert all(len(set(of_episode)) == 2 for numbers in seen for of_episode in numbers.tolist())
+
+
+def test_queries_that_are_not_made_of_fives_are_refused(sampler):
+    with pytest.raises(UserError, match="4 queries are not made of fives; change queries_per_class"):
+        Evaluator(NearestMean(), compile=False).measure(sampler, EPISODES, asked="in_fives")
 
 
 def test_another_way_of_asking_is_refused(sampler):

@@ -41,7 +41,7 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument("--k_shot", metavar="K", type=cli.at_least(1), help="labelled samples per class, likewise")
     parser.add_argument(
         "--asked",
-        choices=("together", "alone", "by_class"),
+        choices=("together", "alone", "in_fives", "by_class"),
         default="together",
         help="how a CNN is asked about its query pictures; only a transductive model's answers differ",
     )

@@ -74,7 +74,7 @@ def evaluate(
       query_batches: query sets asked per episode.
       data_dir: where prepared TFDS data lies, if elsewhere than in training.
       n_way, k_shot: of the episodes, if others than the run's.
-      asked: `together`, `alone` or `by_class`; see `evaluation/protocol.py`.
+      asked: `together`, `alone`, `in_fives` or `by_class`; see `evaluation/protocol.py`.
       disjoint_queries: of the episodes, if otherwise than in the run.
 
     Raises:

@@ -9,10 +9,11 @@ from hypertransformer_tf.config_checks import require_one_of, require_whole_numb
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
-ASKED = ("together", "alone", "by_class")
+ASKED = ("together", "alone", "in_fives", "by_class")
 EPISODES_AT_ONCE = 16
 QUERY_BYTES_AT_ONCE = 2**28
 
@@ -39,11 +40,12 @@ class Evaluator:
           sampler: where the episodes come from.
           episodes: how many, at least 2: one has no interval.
           query_batches: query sets per episode; an episode's accuracy is the mean over them.
-          asked: how the CNN is asked about a query set: all pictures `together`, each `alone`, or those of a class at a
-            time (`by_class`). It makes no difference to an inductive model (`cnn.normalisation`).
+          asked: how the CNN is asked about a query set: all pictures `together`, each `alone`, five of them at a time
+            from all over the set (`in_fives`), or those of a class at a time (`by_class`). It makes no difference to an
+            inductive model (`cnn.normalisation`).
 
         Raises:
-          UserError: fewer episodes, no query batch, or another word for `asked`.
+          UserError: fewer episodes, no query batch, another word for `asked`, or a query set that is not made of fives.
         """
         return accuracy_of(self.accuracies(sampler, episodes, query_batches, asked), episodes)
 
@@ -63,6 +65,7 @@ class Evaluator:
         require_one_of("asked", asked, ASKED)
         require_whole_number("episodes", episodes, at_least=2)
         require_whole_number("query_batches", query_batches, at_least=1)
+        parts_of_queries = _parts(sampler, asked)
         size = sampler.episode(0).query_images.nbytes * query_batches
         batch = max(1, min(EPISODES_AT_ONCE, episodes, QUERY_BYTES_AT_ONCE // size))
         accuracies: List[List[float]] = []
@@ -79,16 +82,15 @@ class Evaluator:
             for support, query_images, query_labels in batches:
                 weights = self._generate(support.support_images, support.support_labels, n_way=sampler.episodes.n_way)
                 correct = [
-                    self._ask(images, labels, weights, _parts(sampler, asked))
+                    self._ask(images, labels, weights, parts_of_queries)
                     for images, labels in zip(query_images, query_labels)
                 ]
                 accuracies.append(np.mean(correct, axis=0).tolist())
         return accuracies
 
-    def _ask(self, images: np.ndarray, labels: np.ndarray, weights, parts: int) -> np.ndarray:
-        """Share of right answers per episode (T,), the query set asked about in so many equal parts."""
-        pairs = zip(np.split(images, parts, axis=1), np.split(labels, parts, axis=1))
-        return np.mean([self._correct(*pair, weights).numpy() for pair in pairs], axis=0)
+    def _ask(self, images: np.ndarray, labels: np.ndarray, weights, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """Share of right answers per episode (T,), the query set asked about in equal parts, given by their places."""
+        return np.mean([self._correct(images[:, part], labels[:, part], weights).numpy() for part in parts], axis=0)
 
     def _count_correct(self, images: tf.Tensor, labels: tf.Tensor, weights) -> tf.Tensor:
         """Share of right answers per episode: (T,)."""
@@ -101,10 +103,17 @@ def accuracy_of(batches: Sequence[Sequence[float]], episodes: int) -> Accuracy:
     return Accuracy.of_episodes([accuracy for batch in batches for accuracy in batch][:episodes])
 
 
-def _parts(sampler: EpisodeSampler, asked: str) -> int:
-    # A query set lies class by class, so that as many equal parts as classes are the classes.
-    n_way = sampler.episodes.n_way
-    return {"together": 1, "alone": n_way * sampler.episodes.queries_per_class, "by_class": n_way}[asked]
+def _parts(sampler: EpisodeSampler, asked: str) -> List[np.ndarray]:
+    """Places in a query set of the pictures that are asked about at once; a query set lies class by class."""
+    n_way, per_class = sampler.episodes.n_way, sampler.episodes.queries_per_class
+    places = np.arange(n_way * per_class)
+    if asked == "by_class":
+        return np.split(places, n_way)
+    if asked == "in_fives":
+        if len(places) % 5:
+            raise UserError(f"asked = 'in_fives': {len(places)} queries are not made of fives; change queries_per_class.")
+        return [places[first :: len(places) // 5] for first in range(len(places) // 5)]
+    return np.split(places, len(places) if asked == "alone" else 1)
 
 
 def _query_batches(
