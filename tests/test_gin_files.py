@@ -75,6 +75,7 @@ def test_the_authors_omniglot_settings_are_those_they_published():
     pairs = [
         _subset(experiment.data, source="omniglot", image_size=28, channels=1),
         _subset(experiment.episodes, n_way=20, k_shot=1, queries_per_class=3, unlabelled_per_class=0),
+        _subset(experiment.episodes, disjoint_queries=False),
         _subset(
             experiment.augmentation,
             rotate_by_90=True,
@@ -172,4 +173,6 @@ def test_our_own_recipes_train_the_authors_model(name):
     assert (ours.cnn, ours.generator) == (authors.cnn, authors.generator)
     assert (features, transformer) == (authors.features, authors.transformer)
     augmentation = dataclasses.replace(ours.augmentation, mirror_probability=0.0)
-    assert (ours.data, ours.episodes, augmentation) == (authors.data, authors.episodes, authors.augmentation)
+    assert ours.episodes.disjoint_queries and not authors.episodes.disjoint_queries
+    episodes = dataclasses.replace(ours.episodes, disjoint_queries=False)
+    assert (ours.data, episodes, augmentation) == (authors.data, authors.episodes, authors.augmentation)
