@@ -1,5 +1,7 @@
 """Claims about the files that rows are trained from."""
 
+import dataclasses
+
 import pytest
 from small_runs import own_configuration
 
@@ -23,7 +25,7 @@ def test_on_a_budget_the_model_and_the_episodes_are_the_rows(tmp_path, row):
     assert (ours.cnn, ours.generator, ours.episodes, ours.data) == (
         authors.cnn,
         authors.generator,
-        authors.episodes,
+        dataclasses.replace(authors.episodes, disjoint_queries=True),
         authors.data,
     )
     assert ours.transformer.variant == authors.transformer.variant
