@@ -96,7 +96,12 @@ def test_strides_of_the_papers_cnn_round_up_as_same_padding_does():
 
 @pytest.mark.parametrize(
     "config, side, layer",
-    [(CnnConfig(), 15, 4), (CnnConfig(architecture="3-layer", stride=2), 14, 3), (CnnConfig(), 1, 1), (CnnConfig(architecture="lgm-net"), 15, 5)],
+    [
+        (CnnConfig(), 15, 4),
+        (CnnConfig(architecture="3-layer", stride=2), 14, 3),
+        (CnnConfig(), 1, 1),
+        (CnnConfig(architecture="lgm-net"), 15, 5),
+    ],
 )
 def test_images_that_vanish_on_the_way_are_refused(config, side, layer):
     with pytest.raises(UserError, match=f"{side} pixels are too small.*layer {layer} "):

@@ -302,7 +302,7 @@ def test_the_oracle_is_trained_by_its_own_recipe_whatever_the_budget(commands, m
     files = [values["gin_file"] for name, values in commands.asked if name == "train"]
     assert len(files) == 2
     measured = [values for name, values in commands.asked if name == "evaluate"]
-    assert {values["split"] for values in measured} == {"train"} and {values["episodes"] for values in measured} == {"64"}
+    assert {(values["split"], values["episodes"]) for values in measured} == {("train", "64")}
     for file in files:
         with own_configuration():
             experiment = load_experiment(file)

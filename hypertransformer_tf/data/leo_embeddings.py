@@ -14,15 +14,15 @@ import numpy as np
 from hypertransformer_tf.data.cache import Allocate, describe_files, load_or_build
 from hypertransformer_tf.data.config import EMBEDDING_SIZE, DataConfig, parse_source
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
-from hypertransformer_tf.data.published_split import PublishedSplit, published_split
+from hypertransformer_tf.data.published_split import published_split
 from hypertransformer_tf.data.restricted_pickle import load_pickle
 from hypertransformer_tf.errors import UserError
 
 _PARTS = {"train": "train", "validation": "val", "test": "test"}  # ours -> in file names
 _SETS = ("tiered_imagenet", "mini_imagenet")
 _TO_FETCH = (
-    "Fetch storage.googleapis.com/leo-embeddings/embeddings.zip, linked from github.com/google-deepmind/leo, and unpack "
-    "it; the folder is one such as embeddings/tieredImageNet/center"
+    "Fetch storage.googleapis.com/leo-embeddings/embeddings.zip, linked from github.com/google-deepmind/leo, and "
+    "unpack it; the folder is one such as embeddings/tieredImageNet/center"
 )
 
 
@@ -69,11 +69,9 @@ def _read(files: dict[str, pathlib.Path], allocate: Allocate) -> ImagesByClass:
                 raise UserError(f"{path} is damaged: a vector of the class {each} is zero or not finite.")
             vectors[place[each] : place[each] + len(chosen), 0, 0] = chosen / lengths
         del content
-    return ImagesByClass(f"leo_embeddings of {name}", vectors, offsets, *_named(split, [each for _, each in names]))
-
-
-def _named(split: PublishedSplit, names: list[str]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    return tuple(names), split.indices(names, "LEO's embeddings")
+    class_names = tuple(each for _, each in names)
+    splits = split.indices(class_names, "LEO's embeddings")
+    return ImagesByClass(f"leo_embeddings of {name}", vectors, offsets, class_names, splits)
 
 
 def _set_of(classes: np.ndarray, path: pathlib.Path) -> str:
