@@ -64,14 +64,19 @@ def _read(files: dict[str, pathlib.Path], allocate: Allocate) -> ImagesByClass:
         of_part, content = _classes_and_vectors(path)
         for each in split.classes[part]:
             chosen = content[of_part == each].astype(np.float32)
-            lengths = np.linalg.norm(chosen, axis=1, keepdims=True)
-            if not np.all(np.isfinite(lengths) & (lengths > 0)):
-                raise UserError(f"{path} is damaged: a vector of the class {each} is zero or not finite.")
-            vectors[place[each] : place[each] + len(chosen), 0, 0] = chosen / lengths
+            scaled = _of_unit_length(chosen, f"{path} is damaged: a vector of the class {each}")
+            vectors[place[each] : place[each] + len(chosen), 0, 0] = scaled
         del content
     class_names = tuple(each for _, each in names)
     splits = split.indices(class_names, "LEO's embeddings")
     return ImagesByClass(f"leo_embeddings of {name}", vectors, offsets, class_names, splits)
+
+
+def _of_unit_length(vectors: np.ndarray, what: str) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not np.all(np.isfinite(lengths) & (lengths > 0)):
+        raise UserError(f"{what} is zero or not finite.")
+    return vectors / lengths
 
 
 def _set_of(classes: np.ndarray, path: pathlib.Path) -> str:
