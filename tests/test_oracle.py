@@ -92,6 +92,7 @@ def finished(tmp_path_factory):
         return gin_file, folder / "run", train(gin_file, run_dir=str(folder / "run"))
 
 
+@pytest.mark.slow
 def test_a_run_trains_nothing_and_measures_on_the_test_classes(finished):
     _, run_dir, result = finished
     assert 0 <= result.test.mean <= 1 and result.test.episodes == 4
@@ -99,6 +100,7 @@ def test_a_run_trains_nothing_and_measures_on_the_test_classes(finished):
     assert [line["step"] for line in lines] == [0] and lines[0]["test/accuracy"] == result.test.mean
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_measured_on_the_training_classes_too(finished):
     _, run_dir, result = finished
     with own_configuration():
@@ -107,6 +109,7 @@ def test_a_finished_run_is_measured_on_the_training_classes_too(finished):
     assert on_test.accuracy == result.test.mean and 0 <= on_train.accuracy <= 1 and on_train.step == 0
 
 
+@pytest.mark.slow
 def test_the_same_command_again_measures_nothing_again(finished, monkeypatch):
     gin_file, run_dir, _ = finished
     before = (run_dir / "metrics.jsonl").read_bytes()

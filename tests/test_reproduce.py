@@ -223,11 +223,10 @@ import sys
 from hypertransformer_tf.commands import reproduce as command
 from hypertransformer_tf.reproduction import reproduce
 from hypertransformer_tf.reproduction.index import IndexRow
-def row(name):
-    return IndexRow(f"{sys.argv[1]}/{name}.gin", "tiny", "tiny", "glyphs", name, "1")
-names = sys.argv[2].split(",")
-reproduce.read_index = lambda: [row(name) for name in names]
-sys.argv[1:] = sys.argv[3:]
+folder, names, *flags = sys.argv[1:]
+rows = [IndexRow(f"{folder}/{name}.gin", "tiny", "tiny", "glyphs", name, "1") for name in names.split(",")]
+reproduce.read_index = lambda: rows
+sys.argv[1:] = flags
 sys.exit(command.main())
 """
 
