@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-from hypertransformer_tf.baselines.config import MamlConfig, MethodConfig
+from hypertransformer_tf.baselines.config import MamlConfig, MethodConfig, OracleConfig
 from hypertransformer_tf.baselines.method_checks import check_method
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.config import check_all_used, configured, loaded_configuration
@@ -39,6 +39,7 @@ class Experiment:
     generator: GeneratorConfig
     method: MethodConfig
     maml: MamlConfig
+    oracle: OracleConfig
     loss: LossConfig
     optimizer: OptimizerConfig
     training: TrainingConfig

@@ -10,7 +10,7 @@ from small_model import LABELS, MASK, N_WAY, QUERY, QUERY_LABELS, SHAPE, SUPPORT
 
 from hypertransformer_tf.baselines.baseline import Baseline
 from hypertransformer_tf.baselines.build import build_baseline
-from hypertransformer_tf.baselines.config import MamlConfig, MethodConfig
+from hypertransformer_tf.baselines.config import MamlConfig, MethodConfig, OracleConfig
 from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.episodes.episode import Episode
 
@@ -19,13 +19,14 @@ SUPPORT_CLASSES = np.array([[4, 7, 2, 4, 2, 7, 4], [0, 8, 5, 8, 0, 5, 5]], np.in
 BATCH = Episode(*map(tf.constant, (SUPPORT, LABELS, SUPPORT_CLASSES, QUERY, QUERY_LABELS)))
 CNN = CnnConfig(channels=2)
 AVERAGING = CnnConfig(architecture="3-layer", stride=2, channels=2)
+ORACLE = OracleConfig(steps=3, batch=5)  # of seven support samples
 __all__ = ["LABELS", "MASK", "N_WAY", "QUERY", "QUERY_LABELS", "SUPPORT"]
 
 
 def make_baseline(name: str, cnn: CnnConfig = CNN, **maml: Any) -> Baseline:
     """A baseline of that method with random variables."""
-    method, settings = MethodConfig(name), MamlConfig(**maml)
-    return randomise(build_baseline(method, settings, cnn, SHAPE, N_WAY, CLASSES), scale=0.5)
+    settings = MethodConfig(name), MamlConfig(**maml), ORACLE
+    return randomise(build_baseline(*settings, cnn, SHAPE, N_WAY, CLASSES), scale=0.5)
 
 
 def scaled(images: np.ndarray) -> np.ndarray:

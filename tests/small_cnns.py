@@ -23,6 +23,8 @@ LAYOUTS = {
         False,
     ),
     "three layers": ((12, 12, 3), {"architecture": "3-layer"}, False, True, True),
+    "pools between some": ((16, 16, 1), {"architecture": "lgm-net"}, True, False, False),
+    "no convolutions": ((3, 3, 3), {"architecture": "no-convolutions"}, False, False, True),
 }
 
 

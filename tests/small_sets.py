@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 from PIL import Image
 
-from hypertransformer_tf.data import cifar_splits, mini_imagenet, tiered_imagenet
+from hypertransformer_tf.data import cifar_splits, leo_embeddings, mini_imagenet, tiered_imagenet
 from hypertransformer_tf.data.published_split import PublishedSplit
 
 PER_CLASS = 6
@@ -26,6 +26,7 @@ def use_small_splits(monkeypatch) -> None:
     """The loaders then expect the sets that are written here."""
     monkeypatch.setattr(mini_imagenet, "published_split", lambda name: SPLIT)
     monkeypatch.setattr(tiered_imagenet, "published_split", lambda name: TIERED)
+    monkeypatch.setattr(leo_embeddings, "published_split", lambda name: TIERED)
     monkeypatch.setattr(cifar_splits, "published_split", lambda name: SPLIT)
 
 
@@ -90,4 +91,19 @@ def write_tiered(folder: pathlib.Path, form=bytes, as_list: bool = False, first_
         (folder / f"{file}_labels.pkl").write_bytes(pickle.dumps(saved, 2))
         (folder / f"{file}_images_png.pkl").write_bytes(pickle.dumps([form(png(image)) for image in pixels], 2))
         first_label += len(names) if first_label else 0
+    return written
+
+
+def write_leo(folder: pathlib.Path, form=np.asarray, kind: str = "float32") -> dict[str, np.ndarray]:
+    """*_embeddings.pkl; class name -> its vectors (N, 640), of any length."""
+    written = {}
+    for part, file in FILES.items():
+        names = CLASSES[part]
+        written.update({name: _RNG.normal(size=(PER_CLASS, 640)).astype(kind) for name in names})
+        keys = [f"{153783656 + i}-{name}-{name}_{i}.JPEG" for name in names for i in range(PER_CLASS)]
+        vectors = np.concatenate([written[name] for name in names])
+        order = _RNG.permutation(len(keys))  # classes need not lie together
+        written.update({name: vectors[[i for i in order if f"-{name}-" in keys[i]]] for name in names})
+        content = {"keys": form([keys[i] for i in order]), "embeddings": vectors[order]}
+        (folder / f"{file}_embeddings.pkl").write_bytes(pickle.dumps(content, 2))
     return written

@@ -7,7 +7,7 @@ from small_baselines import LABELS, MASK, N_WAY, QUERY, SUPPORT, make_baseline
 from small_model import assert_close
 from small_runs import SMALL, assert_same_state, experiment_of, latest, noise, own_configuration, run_here, write_gin
 
-from hypertransformer_tf.baselines.config import METHODS
+from hypertransformer_tf.baselines.config import METHODS, MethodConfig
 from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.evaluate import evaluate
@@ -19,6 +19,7 @@ from hypertransformer_tf.training.train import train
 BASELINES = [name for name in METHODS if name != "hypertransformer"]
 CHANGES = {"prototypical": (), "maml": ("maml.inner_steps = 1",), "rfs": ()}
 every_baseline = pytest.mark.parametrize("name", BASELINES)
+every_meta_trained = pytest.mark.parametrize("name", [name for name in BASELINES if MethodConfig(name).is_meta_trained])
 
 
 def _changes(name, *others):
@@ -83,7 +84,7 @@ def test_its_cnn_has_the_kernels_of_a_hypertransformers_cnn(name):
     assert list(kernels.values()) == [(3, 3, 1, 2)] + 3 * [(3, 3, 2, 2)]
 
 
-@every_baseline
+@every_meta_trained
 def test_the_loss_falls_in_a_short_training(name):
     experiment = experiment_of(*_changes(name), "training.steps = 60", "optimizer.learning_rate = 0.02")
     images = noise(4, 4)
@@ -94,7 +95,7 @@ def test_the_loss_falls_in_a_short_training(name):
 
 
 @pytest.mark.slow
-@every_baseline
+@every_meta_trained
 def test_a_stopped_run_goes_on_bit_for_bit_and_is_measured_like_any_other(name, tmp_path, monkeypatch):
     gin_file = write_gin(tmp_path / "small.gin", *_changes(name), settings=SMALL)
     with own_configuration():

@@ -27,3 +27,8 @@ def test_steps_minutes_and_hours_are_read_and_named(text, budget, name):
 def test_anything_else_is_refused_with_examples(text):
     with pytest.raises(UserError, match="20min"):
         parse_budget(text)
+
+
+def test_a_method_that_is_not_meta_trained_has_nothing_to_shorten():
+    assert Budget(minutes=3).of_method(is_meta_trained=False) == Budget()
+    assert Budget(steps=3).of_method(is_meta_trained=True) == Budget(steps=3)

@@ -67,35 +67,48 @@ def empty(path):
 
 
 @pytest.mark.parametrize(
-    "suffix, damage",
+    "suffix, damage, said",
     [
-        (".npy", cut),
-        (".npy", flip_a_byte),
-        (".npy", empty),
-        (".npy", os.remove),
-        (".json", cut),
-        (".json", empty),
-        (".json", os.remove),
-        (".json", of_an_old_version),
-        (".json", lambda path: path.write_text("[]")),
+        (".npy", cut, "is damaged"),
+        (".npy", flip_a_byte, "is damaged"),
+        (".npy", empty, "is damaged"),
+        (".npy", os.remove, None),
+        (".json", cut, "is damaged"),
+        (".json", empty, "is damaged"),
+        (".json", os.remove, None),
+        (".json", of_an_old_version, "is of another version (0, and not 1)"),
+        (".json", lambda path: path.write_text("[]"), "is damaged"),
     ],
 )
-def test_a_damaged_or_old_set_is_built_again(folder, suffix, damage):
+def test_a_damaged_or_old_set_is_built_again_and_that_is_said(folder, caplog, suffix, damage, said):
     build = Builder()
     cache.load_or_build({}, build)
     damage(next(folder.glob("*" + suffix)))
     rebuilt = cache.load_or_build({}, build)
     assert build.calls == 2 and np.all(rebuilt.images == 7)
+    assert [said in message and "built again" in message for message in caplog.messages] == [True] * (said is not None)
     cache.load_or_build({}, build)
     assert build.calls == 2
 
 
-def test_a_set_of_another_format_version_is_built_again(monkeypatch):
+def test_a_set_of_another_format_version_is_built_again_in_its_place(folder, monkeypatch, caplog):
     build = Builder()
     cache.load_or_build({}, build)
     monkeypatch.setattr(cache, "FORMAT_VERSION", cache.FORMAT_VERSION + 1)
     cache.load_or_build({}, build)
-    assert build.calls == 2
+    assert build.calls == 2 and "another version (1, and not 2)" in caplog.text and len(list(folder.iterdir())) == 2
+
+
+def test_vectors_are_kept_as_they_are():
+    def build(allocate):
+        vectors = allocate((3, 1, 1, 5), np.float32)
+        vectors[...] = 0.1
+        return ImagesByClass("vectors", vectors, offsets_of([3]), ("a",), {})
+
+    first, second = (cache.load_or_build({}, build) for _ in range(2))
+    for loaded in (first, second):
+        assert isinstance(loaded.images, np.memmap) and loaded.images.dtype == np.float32
+        assert np.all(loaded.images == np.float32(0.1))
 
 
 def test_a_reader_that_fails_leaves_nothing_behind(folder):
@@ -109,7 +122,7 @@ def test_a_reader_that_fails_leaves_nothing_behind(folder):
 
 
 @pytest.mark.parametrize("place", ["a file", "below a file", "/proc/nowhere"])
-def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, place):
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, caplog, place):
     (tmp_path / "file").write_text("")
     path = {"a file": tmp_path / "file", "below a file": tmp_path / "file" / "sets"}.get(place, place)
     monkeypatch.setenv("HT_CACHE_DIR", str(path))
@@ -117,6 +130,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, plac
     for calls in (1, 2):
         assert np.all(cache.load_or_build({}, build).images == 7)
         assert build.calls == calls
+    assert not caplog.messages
 
 
 def test_a_full_disk_is_no_error(monkeypatch):

@@ -16,6 +16,8 @@ from hypertransformer_tf.experiment import load_experiment
         ("prototypical", "loss.max_remove_labelled = 0.1"),
         ("prototypical", "maml.inner_steps = 3"),
         ("rfs", "maml.second_order = False"),
+        ("maml", "oracle.steps = 7"),
+        ("hypertransformer", "oracle.batch = 7"),
         ("hypertransformer", "maml.learn_inner_rates = True"),
     ],
 )
@@ -31,7 +33,7 @@ def test_scikit_learn_is_not_to_be_compiled():
 
 
 def test_a_method_that_is_not_known_is_refused_with_those_that_are():
-    with pytest.raises(UserError, match="'prototypical', 'maml', 'rfs'"):
+    with pytest.raises(UserError, match="'prototypical', 'maml', 'rfs', 'oracle'"):
         experiment_of("method.name = 'proto'")
 
 

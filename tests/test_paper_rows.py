@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from small_runs import ROOT, noise, own_configuration
 
+from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.reproduction.index import number_of, read_index
 from hypertransformer_tf.reproduction.readme_tables import readme_text
@@ -19,7 +20,7 @@ from hypertransformer_tf.training.train import load_experiment
 GIN = ROOT / "gin"
 INDEX = read_index()
 FILES = sorted({row.file for row in INDEX})
-BASELINES = {"ProtoNet": "prototypical", "MAML": "maml", "RFS": "rfs"}
+BASELINES = {"ProtoNet": "prototypical", "MAML": "maml", "MAML++": "maml", "RFS": "rfs", "oracle": "oracle"}
 
 
 def load(file: str, *bindings: str) -> Experiment:
@@ -75,6 +76,7 @@ def test_the_readme_shows_what_the_index_says():
 def test_a_file_holds_what_its_row_says(row, experiments):
     experiment = experiments[row.file]
     assert experiment.method.name == BASELINES.get(row.series, "hypertransformer")
+    assert experiment.maml.learn_inner_rates == (row.series == "MAML++")
     if row.table in ("table_1", "table_4", "methods", "colour"):
         assert experiment.cnn.channels == int(row.x)
         assert experiment.cnn.trained_layers == (4 if row.series == "logits only" else 0)
@@ -83,7 +85,9 @@ def test_a_file_holds_what_its_row_says(row, experiments):
         sources.update({"miniImageNet": "mini_imagenet", "tieredImageNet": "tiered_imagenet"})
         name, way, shot = row.panel.split()
         assert experiment.data.source.split(":")[0] == sources[name]
-        assert (f"{experiment.episodes.n_way}-way", f"{experiment.episodes.k_shot}-shot") == (way, shot)
+        assert f"{experiment.episodes.n_way}-way" == way
+        # The oracle's support set is all that is not held out, whatever the other rows of its panel have.
+        assert row.series == "oracle" or f"{experiment.episodes.k_shot}-shot" == shot
     if row.table == "semi_supervised":
         assert experiment.episodes.unlabelled_per_class == int(row.x)
         assert experiment.transformer.layers == int(row.series[0])
@@ -104,6 +108,38 @@ def test_a_file_holds_what_its_row_says(row, experiments):
         assert experiment.cnn.trained_layers == number
     if row.table == "allocation":
         assert experiment.generator.allocation == row.x
+        if row.panel.endswith("two-layer CNN"):
+            assert (experiment.cnn.architecture, experiment.cnn.kernel_size, experiment.cnn.stride) == ("2-layer", 9, 4)
+            generated = {"both generated": 2, "one generated": 1, "none generated": 0}[row.series]
+            assert experiment.cnn.trained_layers == 2 - generated
+    if row.table == "others":
+        assert f"{experiment.episodes.k_shot}-shot" == row.x and experiment.episodes.n_way == 5
+
+
+def test_lgm_nets_setting_is_that_of_the_paper(experiments):
+    experiment = experiments["paper/mini_imagenet_1shot_lgm_net.gin"]
+    assert experiment.data.source.startswith("mini_imagenet:")
+    assert (experiment.cnn.architecture, experiment.cnn.channels, experiment.cnn.trained_layers) == ("lgm-net", 64, 4)
+    assert (experiment.features.local_dim, experiment.features.shared_layers) == (48, 0)
+    assert experiment.transformer.layers == 2
+    assert not experiment.image_augmentation.enabled and experiment.augmentation.per_class
+
+
+@pytest.mark.parametrize("shots", [1, 5])
+def test_on_leos_embeddings_the_logits_layer_is_all_there_is(shots, experiments):
+    experiment = experiments[f"paper/leo_embeddings_{shots}shot_logits_only.gin"]
+    assert experiment.data.source.startswith("leo_embeddings:") and experiment.episodes.k_shot == shots
+    assert experiment.cnn.architecture == "no-convolutions"
+    assert (experiment.features.logits, experiment.features.shared_layers) == ("passthrough", 0)
+
+
+@pytest.mark.parametrize("channels", [4, 6, 8, 16, 32])
+def test_the_oracle_gets_all_drawings_of_a_character_but_those_held_out(channels, experiments):
+    experiment = experiments[f"paper/omniglot_oracle_{channels}ch.gin"]
+    assert experiment.episodes.samples_per_class == 20 and experiment.episodes.disjoint_queries
+    assert experiment.training.steps == 0 and experiment.evaluation.query_batches == 1
+    others = experiments[f"paper/omniglot_5shot_all_layers_{channels}ch.gin"]
+    assert dataclasses.replace(others.cnn, trained_layers=0) == experiment.cnn
 
 
 # spec: "The authors' settings (their published command lines)", one column each.
@@ -213,8 +249,20 @@ def test_a_file_takes_a_step_on_made_up_images(file, eagerly):
     experiment = load(file, "training.compile = False", "episodes.queries_per_class = 1", *one)
     episodes, side = experiment.episodes, experiment.data.image_size
     images = noise(episodes.n_way, episodes.samples_per_class, (side, side, experiment.data.channels))
+    if not experiment.method.is_meta_trained:
+        _learns_a_support_set(experiment, images)
+        return
     parts = build_training(experiment, images, "one_device")
     before = np.array(parts.update.vector)
     losses = as_floats(parts.step(experiment.training_sampler(images).task_batch(0, 1), 0))
     assert all(np.isfinite(loss) for loss in losses.values()) and losses["total"] > 0
     assert np.isfinite(parts.update.vector).all() and (np.array(parts.update.vector) != before).any()
+
+
+def _learns_a_support_set(experiment: Experiment, images: ImagesByClass) -> None:
+    short = dataclasses.replace(experiment, oracle=dataclasses.replace(experiment.oracle, steps=2))
+    model, episode = build_model(short, images), short.training_sampler(images).episode(0)
+    learned = model.generate(episode.support_images, episode.support_labels)
+    before = np.array(model.convolutions.values()[0].kernel)[0]
+    assert (np.array(learned.convolutions[0].kernel) != before).any()
+    assert np.isfinite(model.classify(episode.query_images, learned)).all()

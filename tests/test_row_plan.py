@@ -1,9 +1,11 @@
 """Claims about what is to be run, and for how long."""
 
 from small_results import RESULTS, ROWS, index_row
+from small_runs import own_configuration
 
+from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.reproduction.budget import Budget
-from hypertransformer_tf.reproduction.row_plan import Speeds, duration_text, plan_rows, seconds_of
+from hypertransformer_tf.reproduction.row_plan import Speeds, duration_text, episodes_to_train, plan_rows, seconds_of
 
 
 def test_only_missing_models_are_planned_and_each_file_once():
@@ -29,3 +31,11 @@ def test_minutes_take_minutes_and_episodes_their_time():
     assert seconds_of(Budget(steps=10), None, 80) is None
     assert seconds_of(Budget(steps=10), 8.0, 800) - seconds_of(Budget(steps=10), 8.0, 0) == 100
     assert [duration_text(s) for s in (40, 720, 9000, 400_000)] == ["40 s", "12 min", "2.5 h", "4.6 days"]
+
+
+def test_the_oracles_work_is_counted_in_images_and_that_of_others_in_episodes():
+    with own_configuration():
+        oracle = load_experiment("paper/omniglot_oracle_8ch.gin")
+        other = load_experiment("paper/omniglot_5shot_all_layers_8ch.gin")
+    assert episodes_to_train(oracle, Budget()) == 64 * oracle.oracle.steps * oracle.oracle.batch / 400
+    assert episodes_to_train(other, Budget()) == 4_000_000 and episodes_to_train(other, Budget(steps=10)) == 80

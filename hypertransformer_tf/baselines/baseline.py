@@ -131,5 +131,19 @@ def one_hot_labelled(labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -
     return members if mask is None else members * (1.0 - mask[:, :, tf.newaxis])
 
 
+def labelled_cross_entropy(logits: tf.Tensor, members: tf.Tensor) -> tf.Tensor:
+    """() cross-entropy of logits (T, S, n_way) with members (T, S, n_way): mean over each episode's, sum over episodes.
+
+    Of the sum the gradient by an episode's own weights is that of its own mean.
+    """
+    log_likelihood = tf.reduce_sum(members * tf.nn.log_softmax(logits), axis=(1, 2))
+    return -tf.reduce_sum(tf.math.divide_no_nan(log_likelihood, tf.reduce_sum(members, axis=(1, 2))))
+
+
+def for_each_episode(episodes: Any, tensor: tf.Tensor) -> tf.Tensor:
+    """A shared tensor (1, ...) as every episode's own (T, ...)."""
+    return tf.broadcast_to(tensor, (episodes, *tensor.shape[1:]))
+
+
 def _map(change, learned: Any) -> Any:
     return tf.nest.map_structure(lambda value: None if value is None else change(value), learned)

@@ -1,4 +1,7 @@
-"""Which method is trained, as gin sees it: `method`, and what MAML is told: `maml`. Knows nothing of TensorFlow."""
+"""Which method is trained, as gin sees it: `method`, and what MAML and the oracle are told: `maml`, `oracle`.
+
+Knows nothing of TensorFlow.
+"""
 
 import dataclasses
 from typing import Optional
@@ -8,11 +11,12 @@ from hypertransformer_tf.config_checks import (
     require_flag,
     require_number_between,
     require_one_of,
+    require_rate,
     require_whole_number,
 )
 from hypertransformer_tf.errors import UserError
 
-METHODS = ("hypertransformer", "prototypical", "maml", "rfs")
+METHODS = ("hypertransformer", "prototypical", "maml", "rfs", "oracle")
 
 
 @gin.configurable("method")
@@ -22,8 +26,9 @@ class MethodConfig:
 
     Attributes:
       name: `hypertransformer`, or a baseline with the same CNN, all of it trained: `prototypical` (prototypical
-        networks), `maml`, or `rfs` (an embedding of all meta-train classes and logistic regression). A baseline reads
-        nothing of `features`, `transformer`, `generator`, `cnn.trained_layers` and `loss.shared_head`, so that the file
+        networks), `maml`, `rfs` (an embedding of all meta-train classes and logistic regression), or `oracle` (the CNN
+        itself, trained anew on every support set; not meta-trained, so training.steps = 0). A baseline reads nothing of
+        `features`, `transformer`, `generator`, `cnn.trained_layers` and `loss.shared_head`, so that the file
         of a HyperTransformer can be trained by it.
     """
 
@@ -31,6 +36,11 @@ class MethodConfig:
 
     def __post_init__(self):
         require_one_of("method.name", self.name, METHODS)
+
+    @property
+    def is_meta_trained(self) -> bool:
+        """Whether anything is learned before the first support set is seen."""
+        return self.name != "oracle"
 
 
 @gin.configurable("maml")
@@ -70,3 +80,27 @@ class MamlConfig:
                 f"maml.evaluation_steps = {self.evaluation_steps}: with maml.learn_inner_rates there is a rate for "
                 f"each of the maml.inner_steps = {self.inner_steps} only; leave it out."
             )
+
+
+@gin.configurable("oracle")
+@dataclasses.dataclass(frozen=True)
+class OracleConfig:
+    """How the oracle trains a CNN on a support set: gradient descent with momentum.
+
+    Attributes:
+      steps: gradient steps.
+      learning_rate: of the first step; it falls to zero along a cosine.
+      momentum: share of the last step that is taken again.
+      batch: support samples of a step, drawn anew each time; all of them, where there are no more.
+    """
+
+    steps: int = 500
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    batch: int = 100
+
+    def __post_init__(self):
+        require_whole_number("oracle.steps", self.steps, at_least=1)
+        require_number_between("oracle.learning_rate", self.learning_rate, 0, 1e3)
+        require_rate("oracle.momentum", self.momentum)
+        require_whole_number("oracle.batch", self.batch, at_least=1)

@@ -8,7 +8,13 @@ from typing import Any, List, Optional
 import keras
 import tensorflow as tf
 
-from hypertransformer_tf.baselines.baseline import Answer, Baseline, one_hot_labelled
+from hypertransformer_tf.baselines.baseline import (
+    Answer,
+    Baseline,
+    for_each_episode,
+    labelled_cross_entropy,
+    one_hot_labelled,
+)
 from hypertransformer_tf.baselines.config import MamlConfig
 from hypertransformer_tf.cnn.run import run_cnn, run_logits
 from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
@@ -58,11 +64,12 @@ class Maml(Baseline):
         """The CNNs after each gradient step on the support set."""
         members = one_hot_labelled(labels, mask, n_way)
         episodes = images.shape[0] or tf.shape(images)[0]
-        weights = self._replaced(self._initial(n_way), [_for_each(episodes, w) for w in adapted(self._initial(n_way))])
+        initial = self._initial(n_way)
+        weights = self._replaced(initial, [for_each_episode(episodes, tensor) for tensor in adapted(initial)])
         after = []
         for step in range(steps):
             weights = self._inner_step(images, members, mask, weights, step)
-            after.append(self._with_statistics(images, mask, weights))
+            after.append(self.convolutions.with_statistics(images, mask, weights))
         return after
 
     def _inner_step(self, images, members, mask, weights: GeneratedWeights, step: int) -> GeneratedWeights:
@@ -78,11 +85,8 @@ class Maml(Baseline):
         return self._replaced(weights, [w - rate * g for w, rate, g in zip(tensors, rates, gradients)])
 
     def _support_loss(self, images, members, mask, weights: GeneratedWeights) -> tf.Tensor:
-        """Cross-entropy of the labelled samples: mean over each episode's, sum over episodes."""
         features, _ = self.convolutions.run_support(images, weights.convolutions, mask)
-        logits = run_logits(features, weights.logits, self.architecture.logits)
-        log_likelihood = tf.reduce_sum(members * tf.nn.log_softmax(logits), axis=(1, 2))
-        return -tf.reduce_sum(log_likelihood / tf.reduce_sum(members, axis=(1, 2)))
+        return labelled_cross_entropy(run_logits(features, weights.logits, self.architecture.logits), members)
 
     def _initial(self, n_way: int) -> GeneratedWeights:
         return GeneratedWeights(self.convolutions.values(), self.logits.add_to(None, n_way), (), (), None)
@@ -99,13 +103,6 @@ class Maml(Baseline):
         *kernels, logits_kernel, logits_bias = tensors
         convolutions = tuple(layer._replace(kernel=kernel) for layer, kernel in zip(weights.convolutions, kernels))
         return weights._replace(convolutions=convolutions, logits=LogitsWeights(logits_kernel, logits_bias))
-
-    def _with_statistics(self, images, mask, weights: GeneratedWeights) -> GeneratedWeights:
-        """With what an inductive normalisation keeps of the support set, of these weights and not of those before."""
-        if not self.convolutions.statistics:
-            return weights
-        _, convolutions = self.convolutions.run_support(images, weights.convolutions, mask)
-        return weights._replace(convolutions=convolutions)
 
 
 class InnerRates(keras.layers.Layer):
@@ -136,8 +133,3 @@ def multi_step_weights(step: tf.Tensor, slide: int, inner_steps: int) -> tf.Tens
     done = tf.minimum(tf.cast(step, tf.float32) / slide, 1.0)
     last_alone = tf.one_hot(inner_steps - 1, inner_steps)
     return (1.0 - done) / inner_steps + done * last_alone
-
-
-def _for_each(episodes: Any, tensor: tf.Tensor) -> tf.Tensor:
-    """A shared tensor (1, ...) as every episode's own (T, ...)."""
-    return tf.broadcast_to(tensor, (episodes, *tensor.shape[1:]))

@@ -28,22 +28,44 @@ _MAML_ONLY = (
     "maml.multi_step_loss_steps",
 )
 
+_ORACLE_ONLY = ("oracle.steps", "oracle.learning_rate", "oracle.momentum", "oracle.batch")
+
 
 def check_method(parts: Mapping[str, Any]) -> None:
     """Checks settings, by their gin names, against the method.
 
     Raises:
-      UserError: a setting has no effect with this method, or XLA should compile what it cannot.
+      UserError: a setting has no effect with this method, a method that is meta-trained has no steps, or XLA should
+        compile what it cannot.
     """
     method = parts["method"].name
     if method != "hypertransformer":
         _refuse(parts, _HYPERTRANSFORMER_ONLY, "'hypertransformer'")
     if method != "maml":
         _refuse(parts, _MAML_ONLY, "'maml'")
+    if method != "oracle":
+        _refuse(parts, _ORACLE_ONLY, "'oracle'")
+    _check_steps(parts)
     if method == "rfs" and parts["training"].compile:
         raise UserError(
             "training.compile = True: method.name = 'rfs' calls scikit-learn, which XLA cannot compile; set "
             "training.compile = False."
+        )
+
+
+def _check_steps(parts: Mapping[str, Any]) -> None:
+    method, steps = parts["method"], parts["training"].steps
+    if method.is_meta_trained and steps < 1:
+        raise UserError(f"training.steps = {steps}: it must be a whole number, at least 1.")
+    if not method.is_meta_trained and steps > 0:
+        raise UserError(
+            f"training.steps = {steps} would have no effect: method.name = {method.name!r} is not meta-trained; set "
+            "training.steps = 0."
+        )
+    if not method.is_meta_trained and parts["loss"].label_smoothing > 0:
+        raise UserError(
+            f"loss.label_smoothing = {parts['loss'].label_smoothing!r} would have no effect: method.name = "
+            f"{method.name!r} is not meta-trained; take it out."
         )
 
 

@@ -9,7 +9,7 @@ from hypertransformer_tf.cnn.architecture import Architecture, LogitsSpec
 from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.cnn.normalisation import moments_for, normalise
 from hypertransformer_tf.cnn.run import convolve, run_convolution
-from hypertransformer_tf.cnn.weights import ConvolutionWeights
+from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights
 from hypertransformer_tf.layers.statistics import SupportStatistics
 from hypertransformer_tf.layers.trained_weights import TrainedConvolution
 
@@ -68,6 +68,15 @@ class TrainedConvolutions(keras.layers.Layer):
             activations = normalise(outputs, moments_for(outputs, statistics), layer.gamma, layer.beta)
             kept.append(layer._replace(statistics=statistics))
         return activations, tuple(kept)
+
+    def with_statistics(
+        self, images: tf.Tensor, mask: Optional[tf.Tensor], weights: GeneratedWeights
+    ) -> GeneratedWeights:
+        """With what an inductive normalisation keeps of the support set, of these weights and not of earlier ones."""
+        if not self.statistics:
+            return weights
+        _, convolutions = self.run_support(images, weights.convolutions, mask)
+        return weights._replace(convolutions=convolutions)
 
     def run_query(self, images: tf.Tensor, weights: Sequence[ConvolutionWeights]) -> tf.Tensor:
         """Feature map (T, Q, H', W', C') of query images (T, Q, H, W, C), with weights from `run_support`."""

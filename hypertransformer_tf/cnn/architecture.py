@@ -1,9 +1,9 @@
 """Which layers a generated CNN has, with every size worked out (paper, Section 3)."""
 
 import dataclasses
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
-from hypertransformer_tf.cnn.config import CnnConfig
+from hypertransformer_tf.cnn.config import CONVOLUTIONS, CnnConfig
 from hypertransformer_tf.errors import UserError
 
 Shape = Tuple[int, int, int]
@@ -59,10 +59,35 @@ class LogitsSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """The convolutions and the logits layer of a generated CNN."""
+    """The convolutions, of which there may be none, and the logits layer of a generated CNN."""
 
     convolutions: Tuple[ConvolutionSpec, ...]
     logits: LogitsSpec
+
+    @property
+    def input_shape(self) -> Shape:
+        """(H, W, C) of the images."""
+        return (*self.convolutions, self.logits)[0].input_shape
+
+
+class _Plan(NamedTuple):
+    """What distinguishes an architecture: its padding, the pool after each convolution, what the logits layer reads."""
+
+    padding: str
+    pools: Tuple[int, ...]
+    flatten: bool
+
+
+# LGM-Net's pools are those of its authors' program: 84 pixels become 42, 21, 10 and, by the two generated layers, 5.
+_PLANS = {
+    "maxpool-4-layer": _Plan("SAME", (2, 2, 2, 2), flatten=True),
+    "lgm-net": _Plan("SAME", (2, 2, 2, 1, 2, 1), flatten=True),
+    "no-convolutions": _Plan("SAME", (), flatten=True),
+}
+
+
+def _plan_of(name: str) -> _Plan:
+    return _PLANS.get(name) or _Plan("VALID", (1,) * CONVOLUTIONS[name], flatten=False)
 
 
 def _output_side(side: int, kernel_size: int, stride: int, padding: str, pool: int) -> int:
@@ -81,13 +106,11 @@ def build_architecture(config: CnnConfig, image_shape: Shape) -> Architecture:
     """
     if image_shape[0] != image_shape[1]:
         raise UserError(f"images of shape {tuple(image_shape)} are not square: the generated CNN needs H equal to W.")
-    pooled = config.architecture == "maxpool-4-layer"
-    count = 3 if config.architecture == "3-layer" else 4
-    padding, pool = ("SAME", 2) if pooled else ("VALID", 1)
+    plan, count = _plan_of(config.architecture), CONVOLUTIONS[config.architecture]
     first, last = config.trained_layers, count + config.trained_layers
     convolutions, shape = [], tuple(image_shape)
-    for index in range(1, count + 1):
-        side = _output_side(shape[0], config.kernel_size, config.stride, padding, pool)
+    for index, pool in enumerate(plan.pools, 1):
+        side = _output_side(shape[0], config.kernel_size, config.stride, plan.padding, pool)
         if side < 1:
             raise UserError(
                 f"images of {image_shape[0]} pixels are too small for cnn.architecture = {config.architecture!r} with "
@@ -97,7 +120,9 @@ def build_architecture(config: CnnConfig, image_shape: Shape) -> Architecture:
         trained = index <= first if first >= 0 else index > last
         output_shape = (side, side, config.channels)
         convolutions.append(
-            ConvolutionSpec(index, shape, output_shape, config.kernel_size, config.stride, padding, pool, not trained)
+            ConvolutionSpec(
+                index, shape, output_shape, config.kernel_size, config.stride, plan.padding, pool, not trained
+            )
         )
         shape = output_shape
-    return Architecture(tuple(convolutions), LogitsSpec(count + 1, shape, flatten=pooled))
+    return Architecture(tuple(convolutions), LogitsSpec(count + 1, shape, plan.flatten))

@@ -10,7 +10,14 @@ import gin
 from hypertransformer_tf.config_checks import require_flag, require_one_of, require_rate, require_whole_number
 from hypertransformer_tf.errors import UserError
 
-ARCHITECTURES = ("maxpool-4-layer", "3-layer", "4-layer")
+CONVOLUTIONS = {  # of each architecture; `architecture.py` says what they are
+    "maxpool-4-layer": 4,
+    "2-layer": 2,
+    "3-layer": 3,
+    "4-layer": 4,
+    "lgm-net": 6,
+    "no-convolutions": 0,
+}
 NORMALISATIONS = ("query", "support", "task")
 
 
@@ -20,7 +27,9 @@ class CnnConfig:
     """The generated CNN (paper, Section 3).
 
     Attributes:
-      architecture: `maxpool-4-layer` (the paper's), `3-layer` or `4-layer`.
+      architecture: `maxpool-4-layer` (the paper's), `3-layer` or `4-layer` (the authors' others), `2-layer` (of the
+        paper's pictures of kernels), `lgm-net` (six convolutions, for the comparison with LGM-Net), or
+        `no-convolutions` (the logits layer alone, for vectors that another network made).
       channels: output channels of every convolution.
       kernel_size: side of the convolution kernels.
       stride: stride of the convolutions.
@@ -48,13 +57,13 @@ class CnnConfig:
     warmup_heads: str = "none"
 
     def __post_init__(self):
-        require_one_of("cnn.architecture", self.architecture, ARCHITECTURES)
+        require_one_of("cnn.architecture", self.architecture, tuple(CONVOLUTIONS))
         require_whole_number("cnn.channels", self.channels, at_least=1)
         require_whole_number("cnn.kernel_size", self.kernel_size, at_least=1)
         require_whole_number("cnn.stride", self.stride, at_least=1)
         require_one_of("cnn.activation", self.activation, ("relu", "leaky_relu"))
         require_rate("cnn.dropout", self.dropout)
-        layers = 3 if self.architecture == "3-layer" else 4
+        layers = CONVOLUTIONS[self.architecture]
         require_one_of("cnn.trained_layers", self.trained_layers, tuple(range(-layers, layers + 1)))
         require_flag("cnn.separate_query_variables", self.separate_query_variables)
         require_one_of("cnn.normalisation", self.normalisation, NORMALISATIONS)

@@ -14,6 +14,7 @@ from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
 from hypertransformer_tf.model.config import ModelConfig
 
 _ACTIVATIONS = {"relu": "relu", "lrelu": "leaky_relu", "gelu": "gelu"}
+_CNNS = {name: name for name in ("maxpool-4-layer", "3-layer", "4-layer")}
 _LOGITS_FEATURES = {"": "convolution", "default": "convolution", "passthrough": "passthrough", "mix": "mix"}
 _ALLOCATIONS = {"output_channel": "output", "output": "output", "spatial": "spatial"}
 _SHARED_EXTRACTORS = {  # layers, and whether they are batch-normalised
@@ -44,7 +45,7 @@ def model_config(settings: Mapping[str, Any]) -> ModelConfig:
 
 def _cnn(get) -> CnnConfig:
     return CnnConfig(
-        architecture=get("cnn_model_name"),
+        architecture=_translate("cnn_model_name", get, _CNNS),
         channels=get("default_num_channels"),
         kernel_size=get("kernel_size"),
         stride=get("stride"),

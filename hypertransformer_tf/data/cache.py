@@ -3,18 +3,20 @@
 A set is two files in $HT_CACHE_DIR (or ~/.cache/hypertransformer_tf): KEY.npy, the images, and
 KEY.json, the rest. KEY is a hash of everything the result depends on. Files are written beside their
 final name and renamed, so that two processes may build the same set at once. Nothing here is ever an
-error for the user: where the folder cannot be written the set is built in memory.
+error for the user: where the folder cannot be written the set is built in memory, and one that is damaged or of
+another version is built again, with a warning.
 """
 
 import hashlib
 import json
+import logging
 import os
 import pathlib
 import shutil
 import tempfile
 import time
 import zlib
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Protocol
 
 import numpy as np
 
@@ -25,8 +27,11 @@ _ABANDONED_AFTER = 24 * 3600  # seconds; an unfinished file this old belongs to 
 _BLOCK = 1 << 20  # bytes
 _CHECKED_BLOCKS = 256
 
-# (shape) -> writable uint8 array of that shape, which the reader fills with its images.
-Allocate = Callable[[tuple[int, ...]], np.ndarray]
+
+class Allocate(Protocol):
+    """Gives a reader a writable array of a shape, which it fills with its images."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray: ...
 
 
 def cache_directory() -> pathlib.Path:
@@ -50,7 +55,7 @@ def load_or_build(depends_on: Mapping[str, Any], build: Callable[[Allocate], Ima
     Returns:
       The set, its images read-only and memory-mapped where the cache could be used.
     """
-    text = json.dumps({"format": FORMAT_VERSION, **depends_on}, sort_keys=True)
+    text = json.dumps(depends_on, sort_keys=True)
     base = cache_directory() / hashlib.sha256(text.encode()).hexdigest()[:32]
     cached = _load(base)
     if cached is not None:
@@ -71,20 +76,21 @@ class _Store:
         self._unfinished: Optional[str] = None
         self._images: Optional[np.ndarray] = None
 
-    def allocate(self, shape: tuple[int, ...]) -> np.ndarray:
+    def allocate(self, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
         """Memory for the images: in a file of the cache folder, or in RAM where that is impossible."""
         try:
             self._base.parent.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(self._base.parent)
             # Writing to a mapped file on a full disk would kill the process, so space is asked for first.
-            if 0 in shape or shutil.disk_usage(self._base.parent).free < 1.05 * np.prod(shape, dtype=float) + _BLOCK:
-                return np.empty(shape, dtype=np.uint8)
+            size = np.prod(shape, dtype=float) * np.dtype(dtype).itemsize
+            if size == 0 or shutil.disk_usage(self._base.parent).free < 1.05 * size + _BLOCK:
+                return np.empty(shape, dtype)
             handle, self._unfinished = tempfile.mkstemp(".unfinished", self._base.name + ".", self._base.parent)
             os.close(handle)
-            self._images = np.lib.format.open_memmap(self._unfinished, mode="w+", dtype=np.uint8, shape=shape)
+            self._images = np.lib.format.open_memmap(self._unfinished, mode="w+", dtype=dtype, shape=shape)
             return self._images
         except OSError:
-            return np.empty(shape, dtype=np.uint8)
+            return np.empty(shape, dtype)
 
     def keep(self, built: ImagesByClass) -> ImagesByClass:
         """Gives the files their final names and maps them; returns `built` where that fails."""
@@ -117,11 +123,13 @@ def _load(base: pathlib.Path) -> Optional[ImagesByClass]:
     """The set under this name, or None where it is missing, damaged or of another version."""
     try:
         content = json.loads(_content_file(base).read_text())
-        if content["format"] != FORMAT_VERSION or content["checksum"] != _checksum(_images_file(base)):
-            return None
+        if content["format"] != FORMAT_VERSION:
+            return _left_aside(base, f"is of another version ({content['format']}, and not {FORMAT_VERSION})")
+        if content["checksum"] != _checksum(_images_file(base)):
+            return _left_aside(base, "is damaged")
         images = np.load(_images_file(base), mmap_mode="r", allow_pickle=False)
         if list(images.shape) != content["shape"]:
-            return None
+            return _left_aside(base, "is damaged")
         return ImagesByClass(
             name=content["name"],
             images=images,
@@ -129,8 +137,14 @@ def _load(base: pathlib.Path) -> Optional[ImagesByClass]:
             class_names=tuple(content["class_names"]),
             splits={name: np.asarray(classes, dtype=np.int64) for name, classes in content["splits"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return _left_aside(base, "is damaged or cannot be read")
+
+
+def _left_aside(base: pathlib.Path, what: str) -> None:
+    logging.warning("The decoded set %s %s: it is built again.", _content_file(base), what)
 
 
 def _checksum(path: str | os.PathLike) -> str:

@@ -20,9 +20,11 @@ SOURCES = (
     "fc100",
     "mini_imagenet:PATH",
     "tiered_imagenet:PATH",
+    "leo_embeddings:PATH",
 )
 _WITHOUT_ARGUMENT = ("glyphs", "omniglot", "cifar_fs", "fc100")
-_WITH_ARGUMENT = ("tfds", "folder", "arrays", "mini_imagenet", "tiered_imagenet")
+_WITH_ARGUMENT = ("tfds", "folder", "arrays", "mini_imagenet", "tiered_imagenet", "leo_embeddings")
+EMBEDDING_SIZE = 640  # values of a vector of LEO's
 _LARGEST_IMAGE = 2048
 
 
@@ -35,11 +37,12 @@ class DataConfig:
       source: 'glyphs' (drawn by the library, nothing to download), 'omniglot', 'tfds:NAME' (any TFDS
         classification set), 'folder:PATH' (one sub-folder of pictures per class), 'arrays:PATH'
         (.npy, .npz or a folder of .npy files), 'cifar_fs', 'fc100' (both of TFDS cifar100), or
-        'mini_imagenet:PATH' and 'tiered_imagenet:PATH' (folders with their files as distributed).
-      data_dir: where prepared TFDS data lies, and the PATH of the last two if it is not found from the
+        'mini_imagenet:PATH', 'tiered_imagenet:PATH' and 'leo_embeddings:PATH' (folders with their files as
+        distributed; the last are vectors).
+      data_dir: where prepared TFDS data lies, and the PATH of the last three if it is not found from the
         current directory; unset means $TFDS_DATA_DIR, then ~/tensorflow_datasets.
-      image_size: height and width in pixels to which every image is brought.
-      channels: 1 for grey, 3 for colour.
+      image_size: height and width in pixels to which every image is brought; 1 for vectors.
+      channels: 1 for grey, 3 for colour; 640, the values of a vector, for 'leo_embeddings'.
       split_fractions: shares of the classes for meta-train, -validation and -test, for sources that
         do not bring a split of their own (sets with a published split and a folder with
         train/validation/test do).
@@ -64,11 +67,20 @@ class DataConfig:
             raise UserError(
                 f"data.image_size = {self.image_size!r} must be a whole number of pixels from 1 to {_LARGEST_IMAGE}."
             )
-        if not is_whole_number(self.channels) or self.channels not in (1, 3):
-            raise UserError(f"data.channels = {self.channels!r} must be 1 (grey) or 3 (colour).")
+        self._check_channels()
         if not is_whole_number(self.split_seed) or self.split_seed < 0:
             raise UserError(f"data.split_seed = {self.split_seed!r} must be a whole number of at least 0.")
         object.__setattr__(self, "split_fractions", _checked_fractions(self.split_fractions))
+
+    def _check_channels(self) -> None:
+        if parse_source(self.source)[0] == "leo_embeddings":
+            if (self.image_size, self.channels) != (1, EMBEDDING_SIZE):
+                raise UserError(
+                    f"data.image_size = {self.image_size!r} and data.channels = {self.channels!r} do not suit "
+                    f"data.source = {self.source!r}, which holds vectors: set them to 1 and {EMBEDDING_SIZE}."
+                )
+        elif not is_whole_number(self.channels) or self.channels not in (1, 3):
+            raise UserError(f"data.channels = {self.channels!r} must be 1 (grey) or 3 (colour).")
 
     def tfds_directory(self) -> pathlib.Path:
         """The folder in which TFDS data is looked for."""

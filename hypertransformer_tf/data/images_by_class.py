@@ -14,7 +14,8 @@ class ImagesByClass:
 
     Attributes:
       name: what the set is called in logs and results.
-      images: (N, H, W, C) uint8, 0 black to 255 white, in memory or memory-mapped, grouped by class.
+      images: (N, H, W, C) uint8, 0 black to 255 white, or vectors (N, 1, 1, C) float32, which a model takes as they
+        are; in memory or memory-mapped, grouped by class.
       offsets: (num_classes + 1,) int64; class c owns `images[offsets[c]:offsets[c + 1]]`.
       class_names: one name per class.
       splits: 'train', 'validation' and 'test' -> int64 class indices. The three are disjoint sets of
@@ -31,8 +32,12 @@ class ImagesByClass:
     splits: Mapping[str, np.ndarray]
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != np.uint8:
-            raise ValueError(f"images must be (N, H, W, C) uint8, not {self.images.shape} {self.images.dtype}")
+        vectors = self.images.dtype == np.float32 and self.images.shape[1:3] == (1, 1)
+        if self.images.ndim != 4 or not (vectors or self.images.dtype == np.uint8):
+            raise ValueError(
+                f"images must be (N, H, W, C) uint8 or (N, 1, 1, C) float32, not {self.images.shape} "
+                f"{self.images.dtype}"
+            )
         if len(self.offsets) != len(self.class_names) + 1:
             raise ValueError(f"{len(self.class_names)} classes need one offset more, not {len(self.offsets)}")
         if self.offsets[0] != 0 or self.offsets[-1] != len(self.images) or np.any(np.diff(self.offsets) < 0):
@@ -53,12 +58,17 @@ class ImagesByClass:
         height, width, channels = self.images.shape[1:]
         return height, width, channels
 
+    @property
+    def are_pictures(self) -> bool:
+        """Whether they are pictures, and not vectors."""
+        return self.images.dtype == np.uint8
+
     def count(self, class_index: int) -> int:
         """Number of images of one class."""
         return int(self.offsets[class_index + 1] - self.offsets[class_index])
 
     def class_images(self, class_index: int) -> np.ndarray:
-        """(count, H, W, C) uint8 view of one class's images."""
+        """(count, H, W, C) view of one class's images."""
         return self.images[self.offsets[class_index] : self.offsets[class_index + 1]]
 
 

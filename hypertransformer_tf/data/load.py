@@ -7,6 +7,7 @@ from hypertransformer_tf.data import (
     cifar_splits,
     folder,
     glyphs,
+    leo_embeddings,
     mini_imagenet,
     omniglot,
     tfds_source,
@@ -26,6 +27,7 @@ _READERS = {
     "fc100": cifar_splits.load_fc100,
     "mini_imagenet": mini_imagenet.load_mini_imagenet,
     "tiered_imagenet": tiered_imagenet.load_tiered_imagenet,
+    "leo_embeddings": leo_embeddings.load_leo_embeddings,
 }
 
 
@@ -37,8 +39,8 @@ def load_images(config: DataConfig, n_way: int = 1) -> ImagesByClass:
       n_way: classes of an episode: a random split leaves each of its parts as many, where there are enough.
 
     Returns:
-      (N, image_size, image_size, channels) uint8 images with 'train', 'validation' and 'test' classes: the
-      split that the source brings, otherwise a random one by `split_fractions` and `split_seed`.
+      (N, image_size, image_size, channels) uint8 images with 'train', 'validation' and 'test' classes (vectors:
+      float32): the split that the source brings, otherwise a random one by `split_fractions` and `split_seed`.
 
     Raises:
       UserError: the source is unknown, missing or damaged, or has too few classes to split.

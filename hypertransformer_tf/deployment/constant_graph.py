@@ -18,7 +18,7 @@ def class_probabilities(images: tf.Tensor, cnn: PortableCnn) -> tf.Tensor:
         features = tf.reshape(features, (-1, spec.input_size))
     else:
         features = tf.reduce_mean(features, axis=(1, 2))
-    return tf.nn.softmax(tf.matmul(features, cnn.tempered_kernel) + cnn.tempered_bias)
+    return tf.nn.softmax(tf.matmul(features, cnn.kernel_after_scaling) + cnn.tempered_bias)
 
 
 def _convolve(inputs: tf.Tensor, convolution: PortableConvolution, cnn: PortableCnn) -> tf.Tensor:

@@ -27,9 +27,9 @@ def onnx_classifier(cnn: PortableCnn) -> bytes:
     features = graph.add("Add", pixels, graph.constant(np.float32(cnn.pixel_offset)))
     for convolution in cnn.convolutions:
         features = _normalise(graph, _convolve(graph, features, convolution, cnn), convolution)
-    kernel = cnn.tempered_kernel
+    kernel = cnn.kernel_after_scaling
     if cnn.architecture.logits.flatten:
-        kernel = _rows_by_channel(kernel, cnn.convolutions[-1].spec.output_shape)
+        kernel = _rows_by_channel(kernel, cnn.architecture.logits.input_shape)
     else:
         features = graph.add("GlobalAveragePool", features)
     features = graph.add("Flatten", features)

@@ -100,7 +100,7 @@ class PortableCnn:
     @property
     def image_shape(self) -> Tuple[int, int, int]:
         """(H, W, C) of a picture."""
-        return self.architecture.convolutions[0].input_shape
+        return self.architecture.input_shape
 
     @property
     def pixel_scale(self) -> float:
@@ -115,6 +115,11 @@ class PortableCnn:
     @property
     def tempered_kernel(self) -> np.ndarray:
         return (self.logits_kernel / np.float64(self.temperature)).astype(np.float32)
+
+    @property
+    def kernel_after_scaling(self) -> np.ndarray:
+        """`tempered_kernel` where the first convolution scales the pixels; without convolutions it does so itself."""
+        return self.tempered_kernel if self.convolutions else self.tempered_kernel * np.float32(self.pixel_scale)
 
     @property
     def tempered_bias(self) -> np.ndarray:

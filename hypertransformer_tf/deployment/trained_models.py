@@ -93,6 +93,8 @@ def read_run(directory: pathlib.Path) -> ModelFiles:
         n_way = next(len(array) - 1 for name, array in arrays.items() if name.endswith("/label_embeddings"))
     except (KeyError, TypeError, StopIteration) as error:
         raise UserError(f"{directory}/config.json is not of this version of the library ({error}).") from error
+    if channels not in (1, 3):
+        raise UserError(f"{directory} was trained on vectors of {channels} values, not on pictures: give another run.")
     return ModelFiles(
         name=directory.resolve().name,
         image_shape=(size, size, channels),

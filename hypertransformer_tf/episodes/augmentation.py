@@ -61,6 +61,12 @@ class AugmentationConfig:
             else:
                 config_checks.require_flag(name, value)
 
+    @property
+    def alters(self) -> bool:
+        """Whether any alteration can happen."""
+        probabilities = [getattr(self, each.name) for each in dataclasses.fields(self) if "probability" in each.name]
+        return self.rotate_by_90 or any(probabilities)
+
 
 def augment(images: np.ndarray, config: AugmentationConfig, stream: RandomStream) -> np.ndarray:
     """The images of an episode after the augmentations of `config`.

@@ -15,11 +15,11 @@ class Episode(NamedTuple):
     samples are ordered by class.
 
     Attributes:
-      support_images: (S, H, W, C) uint8.
+      support_images: (S, H, W, C) uint8, or vectors (S, 1, 1, C) float32.
       support_labels: (S,) int32 in 0, ..., n_way - 1; -1 for an unlabelled sample.
       support_classes: (S,) int32, the real class as a position within its split, given for
         unlabelled samples too: whoever may not know it must look at `support_labels`.
-      query_images: (Q, H, W, C) uint8.
+      query_images: (Q, H, W, C), as the support images.
       query_labels: (Q,) int32 in 0, ..., n_way - 1.
     """
 

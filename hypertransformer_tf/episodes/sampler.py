@@ -30,7 +30,7 @@ class EpisodeSampler:
 
     Raises:
       UserError: there is no such split; it has too few classes; a class has fewer samples than
-        an episode needs; rotation by right angles of images that are not square.
+        an episode needs; rotation by right angles of images that are not square; alterations of vectors.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class EpisodeSampler:
         seed: int,
     ):
         _check(images, split, episodes, augmentation)
+        _check_alterations(images, augmentation, image_augmentation)
         self.episodes = episodes
         self._images = images.images
         self._augmentation = augmentation
@@ -107,7 +108,7 @@ class EpisodeSampler:
           count: how many batches, at least 1.
 
         Returns:
-          Query images (count, Q, H, W, C) uint8 and query labels (count, Q) int32.
+          Query images (count, Q, H, W, C) and query labels (count, Q) int32.
         """
         stream = self._stream.child(i)
         drawn = self._draw(stream)
@@ -214,4 +215,15 @@ def _check(images: ImagesByClass, split: str, episodes: EpisodeConfig, augmentat
         raise UserError(
             f"augmentation.rotate_by_90 = True needs square images, those of "
             f"{images.name} are {height} x {width}: switch it off."
+        )
+
+
+def _check_alterations(
+    images: ImagesByClass, augmentation: AugmentationConfig, image_augmentation: ImageAugmentationConfig
+) -> None:
+    """Raises UserError where vectors are to be altered as if they were pictures."""
+    if not images.are_pictures and (augmentation.alters or image_augmentation.enabled):
+        name = "augmentation" if augmentation.alters else "image_augmentation"
+        raise UserError(
+            f"{images.name} holds vectors, which cannot be turned, cropped or recoloured: switch off what {name} sets."
         )

@@ -28,7 +28,8 @@ class FeaturesConfig:
       local_dim: filters of a local extractor; None is max(in, out) channels of its CNN layer; 0 is no extractor.
       nonlinear: the logits layer's extractor is read after its ReLU instead of before.
       logits: what the logits layer's generator reads of the last feature map: `convolution` (a local extractor),
-        `passthrough` (the map itself, flattened) or `mix` (both). Only `maxpool-4-layer` has a choice.
+        `passthrough` (the map itself, flattened) or `mix` (both). There is a choice only where that layer
+        reads the flattened map, and not its average over space.
       local_dropout: rate of dropout on local features, while training.
       shared_layers: convolutions of the shared extractor: 0 (none), 2, 3 or 4.
       shared_dim: its filters.

@@ -32,6 +32,10 @@ class Budget:
     def is_full(self) -> bool:
         return self.steps is None and self.minutes is None
 
+    def of_method(self, is_meta_trained: bool) -> "Budget":
+        """The budget of a row: a method that is not meta-trained has nothing to shorten and goes to its own end."""
+        return self if is_meta_trained else Budget()
+
 
 def parse_budget(text: str) -> Budget:
     """'full', '2000' or '2_000 steps', '5min', '1.5 hours' -> a Budget.

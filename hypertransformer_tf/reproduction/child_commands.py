@@ -64,9 +64,10 @@ def measured_speed(gin_file: pathlib.Path, data_dir: Optional[str]) -> float:
     return float(_last_json(run_command("benchmark", flags))["episodes_per_second"])
 
 
-def measured_accuracy(run_dir: pathlib.Path, split: str, data_dir: Optional[str]) -> float:
-    """Accuracy of a run on a split of the classes, over 1024 episodes. Raises CommandError."""
-    flags = [f"--run_dir={run_dir}", f"--split={split}", "--query_batches=1", "--json", *data_flag(data_dir)]
+def measured_accuracy(run_dir: pathlib.Path, split: str, episodes: int, data_dir: Optional[str]) -> float:
+    """Accuracy of a run on a split of the classes, over so many episodes. Raises CommandError."""
+    size = [f"--episodes={episodes}", "--query_batches=1"]
+    flags = [f"--run_dir={run_dir}", f"--split={split}", *size, "--json", *data_flag(data_dir)]
     return float(_last_json(run_command("evaluate", flags))["accuracy"])
 
 

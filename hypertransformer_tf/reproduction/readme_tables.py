@@ -9,7 +9,7 @@ from hypertransformer_tf.reproduction.results import RowResult
 
 BEGIN, END = "<!-- rows: made by bin/gin_index -->", "<!-- end of rows -->"
 _HEADINGS = {
-    "table_1": "HyperTransformer by channels (paper, Table 1)",
+    "table_1": "HyperTransformer by channels, beside MAML++ and RFS (paper, Table 1)",
     "table_4": "How much to generate, in small CNNs (paper, Table 4 and Figure 3)",
     "methods": "HyperTransformer beside prototypical networks, MAML and RFS (rows of our own)",
     "colour": "CIFAR-FS and FC100 (rows of our own)",
@@ -18,6 +18,7 @@ _HEADINGS = {
     "parameters_4ch": "Parameter study of the 4-channel model (paper)",
     "mixtures": "Trained and generated layers (paper)",
     "allocation": "Output against spatial allocation (paper)",
+    "others": "LGM-Net's and LEO's settings (paper)",
     "options": "Options of the authors' program",
 }
 

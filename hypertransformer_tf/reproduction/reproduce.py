@@ -14,10 +14,16 @@ from hypertransformer_tf.reproduction.child_commands import CommandError
 from hypertransformer_tf.reproduction.index import IndexRow, in_parts, read_index, select_rows
 from hypertransformer_tf.reproduction.outputs import write_outputs
 from hypertransformer_tf.reproduction.results import DONE, budgets_in, read_results
-from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds, duration_text, plan_rows, seconds_of, work_of
+from hypertransformer_tf.reproduction.row_plan import (
+    RowPlan,
+    Speeds,
+    duration_text,
+    episodes_to_train,
+    plan_rows,
+    seconds_of,
+    work_of,
+)
 from hypertransformer_tf.reproduction.run_row import Places, measured_row_speed, run_row
-
-_BUDGET_TASK_BATCH = 8  # of gin/recipe/fast.gin; only the estimate of the time rests on it
 
 
 def reproduce(
@@ -124,7 +130,7 @@ def _measure_a_speed(
     tried = set()
     for plan in plans:
         experiment = experiments[plan.name]
-        if experiment.data.source in tried:
+        if experiment.data.source in tried or not experiment.method.is_meta_trained:
             continue
         tried.add(experiment.data.source)
         try:
@@ -149,10 +155,9 @@ def _announcement(
     times = []
     for plan in plans:
         experiment = experiments[plan.name]
-        training = experiment.training
-        episodes = training.steps * training.task_batch if budget.is_full else (budget.steps or 0) * _BUDGET_TASK_BATCH
         speed = speeds.estimate(plan.name, budget.is_full, work_of(experiment))
-        time = seconds_of(budget, speed, episodes)
+        own = budget.of_method(experiment.method.is_meta_trained)
+        time = seconds_of(own, speed, episodes_to_train(experiment, own))
         times.append(None if time is None else time * len(plan.seeds))
     text = f"{total} rows, {total - len(plans)} of them done; {models} models to train"
     if None in times:

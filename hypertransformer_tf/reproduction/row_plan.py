@@ -11,6 +11,7 @@ from hypertransformer_tf.reproduction.index import WITH_TRAINING_ACCURACY, Index
 from hypertransformer_tf.reproduction.results import RowResult
 from hypertransformer_tf.runs.atomic_file import write_atomically
 
+_BUDGET_TASK_BATCH = 8  # of gin/recipe/fast.gin; only the estimate of the time rests on it
 _SECONDS_AROUND_TRAINING = 90.0  # imports, compilation and the measurement, per model
 
 
@@ -84,12 +85,24 @@ class Speeds:
 
 def work_of(experiment: Experiment) -> float:
     """A rough measure of the work of an episode: pixels seen, times channels made of them."""
+    return _images_of_episode(experiment) * experiment.data.image_size**2 * (8.0 + experiment.cnn.channels)
+
+
+def episodes_to_train(experiment: Experiment, budget: Budget) -> float:
+    """Episodes that a model of a row is trained on; of the oracle, as many as hold the images that it is trained on."""
+    if not experiment.method.is_meta_trained:
+        images = experiment.evaluation.episodes * experiment.oracle.steps * experiment.oracle.batch
+        return images / _images_of_episode(experiment)
+    training = experiment.training
+    return training.steps * training.task_batch if budget.is_full else (budget.steps or 0) * _BUDGET_TASK_BATCH
+
+
+def _images_of_episode(experiment: Experiment) -> int:
     episodes = experiment.episodes
-    images = episodes.support_size + episodes.n_way * episodes.queries_per_class
-    return images * experiment.data.image_size**2 * (8.0 + experiment.cnn.channels)
+    return episodes.support_size + episodes.n_way * episodes.queries_per_class
 
 
-def seconds_of(budget: Budget, speed: Optional[float], episodes: int) -> Optional[float]:
+def seconds_of(budget: Budget, speed: Optional[float], episodes: float) -> Optional[float]:
     """How long a model takes, or None where nothing is known of its speed.
 
     Args:

@@ -76,7 +76,7 @@ def run_row(
     try:
         gin_file = _gin_file(plan, experiment, budget, places, speeds, say)
         for seed in plan.seeds:
-            seeds += (_run_seed(plan, seed, gin_file, budget, places, say),)
+            seeds += (_run_seed(plan, experiment, seed, gin_file, budget, places, say),)
             write_result(path, RowResult(plan.name, budget.name, DONE, "", seeds))
     except child_commands.CommandError as error:
         state, reason = (SKIPPED if error.refused else FAILED), str(error)
@@ -94,12 +94,13 @@ def _gin_file(
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    steps = budget.steps
-    if budget.minutes is not None:
+    own = budget.of_method(experiment.method.is_meta_trained)
+    steps = own.steps
+    if own.minutes is not None:
         speed = measured_row_speed(plan, experiment, budget, places)
         speeds.add(plan.name, budget.is_full, speed, work_of(experiment))
-        steps = steps_of(budget, speed, load_experiment("recipe/budget.gin").training.task_batch)
-        say(f"{plan.name}: {speed:.1f} episodes/s here, so {budget.minutes:g} minutes are {steps} steps")
+        steps = steps_of(own, speed, load_experiment("recipe/budget.gin").training.task_batch)
+        say(f"{plan.name}: {speed:.1f} episodes/s here, so {own.minutes:g} minutes are {steps} steps")
     write_atomically(path, composed_text(plan.file, steps, experiment).encode())
     return path
 
@@ -115,7 +116,13 @@ def measured_row_speed(plan: RowPlan, experiment: Experiment, budget: Budget, pl
 
 
 def _run_seed(
-    plan: RowPlan, seed: int, gin_file: pathlib.Path, budget: Budget, places: Places, say: Callable[[str], None]
+    plan: RowPlan,
+    experiment: Experiment,
+    seed: int,
+    gin_file: pathlib.Path,
+    budget: Budget,
+    places: Places,
+    say: Callable[[str], None],
 ) -> SeedResult:
     run_dir = places.row(budget, plan.name) / f"seed_{seed}"
     flags = [f"--gin_file={gin_file.resolve()}", f"--run_dir={run_dir}", f"--seed={seed}"]
@@ -124,7 +131,8 @@ def _run_seed(
     child_commands.run_command("train", [*flags, *child_commands.data_flag(places.data_dir)], log)
     training_accuracy = None
     if plan.with_training_accuracy:
-        training_accuracy = child_commands.measured_accuracy(run_dir, "train", places.data_dir)
+        episodes = experiment.evaluation.episodes
+        training_accuracy = child_commands.measured_accuracy(run_dir, "train", episodes, places.data_dir)
     command = f"bin/reproduce --row={plan.name} --budget={budget.name} --seeds={seed + 1}"
     return _result_of_run(run_dir, seed, training_accuracy, command)
 

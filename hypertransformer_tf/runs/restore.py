@@ -15,7 +15,8 @@ def build_model(experiment: Experiment, images: ImagesByClass) -> Union[HyperTra
     """The model that an experiment describes, for these images, with fresh variables."""
     shape, n_way, classes = images.image_shape, experiment.episodes.most_classes, len(images.splits["train"])
     if experiment.method.name != "hypertransformer":
-        return build_baseline(experiment.method, experiment.maml, experiment.cnn, shape, n_way, classes)
+        settings = experiment.method, experiment.maml, experiment.oracle, experiment.cnn
+        return build_baseline(*settings, shape, n_way, classes)
     return HyperTransformer(shape, n_way, experiment.model, classes if experiment.loss.shared_head > 0 else 0)
 
 

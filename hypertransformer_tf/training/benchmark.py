@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence
 from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.episodes.prefetch import Prefetcher
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.data_record import describe_data
@@ -83,6 +84,11 @@ def benchmark(
     """
     check_strategy(strategy)
     experiment = load_experiment(gin_file, gin_bindings, data_dir)
+    if not experiment.method.is_meta_trained:
+        raise UserError(
+            f"{gin_file} has method.name = {experiment.method.name!r}, which is not meta-trained: there is no step to "
+            "measure; give another file."
+        )
     images = load_images(experiment.data, experiment.episodes.most_classes)
     build_architecture(experiment.cnn, images.image_shape)  # images too small for it are refused here
     sampler, size = experiment.training_sampler(images), experiment.training.task_batch

@@ -102,7 +102,7 @@ class TrainingConfig:
     """The run as a whole.
 
     Attributes:
-      steps: optimiser steps in all.
+      steps: optimiser steps in all; 0 for a method that is not meta-trained.
       task_batch: episodes per step, over all devices.
       groups: equal parts that a device's share of the task batch is computed in, side by side on a CPU's cores; their
         gradients are averaged. More than one helps where an operation is too small to use all cores by itself.
@@ -130,10 +130,10 @@ class TrainingConfig:
     model_from: Optional[str] = None
 
     def __post_init__(self):
-        for name in ("steps", "task_batch", "groups", "checkpoint_every", "log_every"):
+        for name in ("task_batch", "groups", "checkpoint_every", "log_every"):
             require_whole_number(f"training.{name}", getattr(self, name), at_least=1)
         require_whole_number("training.validation_episodes", self.validation_episodes, at_least=2)
-        for name in ("seed", "validate_every"):
+        for name in ("steps", "seed", "validate_every"):
             require_whole_number(f"training.{name}", getattr(self, name), at_least=0)
         if self.seed > LARGEST_SEED:
             raise UserError(f"training.seed = {self.seed}: it must be a whole number from 0 to {LARGEST_SEED}.")

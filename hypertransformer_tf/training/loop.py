@@ -100,6 +100,8 @@ class TrainingLoop:
         """
         config = self._config
         steps = max(config.steps - self._done, 0)
+        if config.steps == 0:  # nothing is meta-trained: the initial values are what there is to measure
+            self._save()
         with (
             Interruption(self._peers, RECENT_STEPS) as interruption,
             Prefetcher(self._own_batch, self._done, steps) as batches,

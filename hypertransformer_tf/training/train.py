@@ -87,11 +87,13 @@ def _beginning(experiment: Experiment, data: DataRecord, run: Optional[RunDirect
 
 
 def _evaluation_samplers(experiment: Experiment, images: ImagesByClass) -> List[Optional[EpisodeSampler]]:
-    """Samplers of the validation and test classes; None where a split has no classes, or no CNN is trained to be
-    generated."""
-    if experiment.loss.only_shared_head:
-        return [None, None]
+    """Samplers of the validation and test classes; None where a split has no classes, no CNN is trained to be
+    generated, or validation would have nothing to choose from."""
+    measured = {
+        "validation": experiment.method.is_meta_trained and not experiment.loss.only_shared_head,
+        "test": not experiment.loss.only_shared_head,
+    }
     return [
-        experiment.evaluation_sampler(images, split) if len(images.splits[split]) else None
-        for split in ("validation", "test")
+        experiment.evaluation_sampler(images, split) if wanted and len(images.splits[split]) else None
+        for split, wanted in measured.items()
     ]

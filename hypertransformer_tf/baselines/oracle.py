@@ -1,0 +1,104 @@
+"""The oracle: the same CNN, trained by gradient descent on nearly all samples of fixed classes (paper, Figure 3)."""
+
+from typing import Any, List, Optional, Sequence, Tuple
+
+import tensorflow as tf
+
+from hypertransformer_tf.baselines.baseline import (
+    Answer,
+    Baseline,
+    for_each_episode,
+    labelled_cross_entropy,
+    one_hot_labelled,
+)
+from hypertransformer_tf.baselines.config import OracleConfig
+from hypertransformer_tf.cnn.run import run_cnn, run_logits
+from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.layers.trained_weights import TrainedLogits
+
+Tensors = List[tf.Tensor]
+
+
+class Oracle(Baseline):
+    """What a CNN of this size comes to with nearly all samples there are of its classes: meant as an upper bound.
+
+    Where a class has few samples in all, as in Omniglot, a CNN from a meta-trained model can be above it.
+
+    An episode is a set of classes. Its support set holds all their samples but those held out, which are its query
+    set. `generate` trains a CNN on the support set, from the model's initial values, which are random and never
+    trained: nothing is meta-trained, and the sets of classes have nothing in common but where they begin. Every weight
+    of the CNN is trained, kernels as well as gamma, beta and logits layer, by gradient descent with momentum on random
+    parts of the support set, while the rate falls to zero along a cosine.
+
+    Args:
+      oracle: that training.
+      others: as for `Baseline`.
+    """
+
+    def __init__(self, *args: Any, oracle: OracleConfig, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        spec = self.architecture.logits
+        self.oracle = oracle
+        self.logits = TrainedLogits(spec.input_size, self.n_way, name=f"layer_{spec.index}")
+        self.build(None)
+
+    def training_answers(self, batch, step, n_way) -> List[Answer]:
+        raise UserError("method.name = 'oracle' is not meta-trained: there is no step to take.")
+
+    def _learn(self, images, labels, mask: Optional[tf.Tensor], n_way: int) -> GeneratedWeights:
+        episodes = images.shape[0] or tf.shape(images)[0]
+        members = one_hot_labelled(labels, mask, n_way)
+        initial = GeneratedWeights(self.convolutions.values(), self.logits.add_to(None, n_way), (), (), None)
+        tensors = [for_each_episode(episodes, tensor) for tensor in trained_tensors(initial)]
+
+        def step(number: tf.Tensor, tensors: Tensors, velocities: Tensors) -> Tuple[tf.Tensor, Tensors, Tensors]:
+            gradients = self._gradients(*self._part(number, images, members), with_tensors(initial, tensors))
+            rate = self._rate(number)
+            velocities = [self.oracle.momentum * v - rate * g for v, g in zip(velocities, gradients)]
+            return number + 1, [tensor + v for tensor, v in zip(tensors, velocities)], velocities
+
+        _, tensors, _ = tf.while_loop(
+            lambda number, *_: number < self.oracle.steps,
+            step,
+            (tf.constant(0), tensors, [tf.zeros_like(tensor) for tensor in tensors]),
+        )
+        return self.convolutions.with_statistics(images, mask, with_tensors(initial, tensors))
+
+    def _answer(self, images, learned: GeneratedWeights) -> tf.Tensor:
+        return run_cnn(images, learned, self.architecture, self.cnn.activation, self.convolution_form)[0]
+
+    def _part(self, number: tf.Tensor, images: tf.Tensor, members: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Images (T, B, H, W, C) and members (T, B, n_way) of the step: the same places of all support sets."""
+        samples = images.shape[1] or tf.shape(images)[1]
+        order = tf.argsort(tf.random.stateless_uniform([samples], tf.stack([0, number])))
+        places = order[: self.oracle.batch]
+        return tf.gather(images, places, axis=1), tf.gather(members, places, axis=1)
+
+    def _gradients(self, images: tf.Tensor, members: tf.Tensor, weights: GeneratedWeights) -> Tensors:
+        """Of the mean cross-entropy, for each episode its own."""
+        tensors = trained_tensors(weights)
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            watched = with_tensors(weights, tensors)
+            features, _ = self.convolutions.run_support(images, watched.convolutions)
+            loss = labelled_cross_entropy(run_logits(features, watched.logits, self.architecture.logits), members)
+        return tape.gradient(loss, tensors)
+
+    def _rate(self, number: tf.Tensor) -> tf.Tensor:
+        done = tf.cast(number, tf.float32) / self.oracle.steps
+        return 0.5 * self.oracle.learning_rate * (1.0 + tf.cos(3.14159265 * done))
+
+
+def trained_tensors(weights: GeneratedWeights) -> Tensors:
+    """What is trained: kernel, gamma and beta of each convolution, kernel and bias of the logits layer."""
+    of_convolutions = [(layer.kernel, layer.gamma, layer.beta) for layer in weights.convolutions]
+    return [tensor for layer in of_convolutions for tensor in layer] + [*weights.logits]
+
+
+def with_tensors(weights: GeneratedWeights, tensors: Sequence[tf.Tensor]) -> GeneratedWeights:
+    """Weights with others in place of `trained_tensors(weights)`."""
+    *of_convolutions, kernel, bias = tensors
+    parts = zip(weights.convolutions, of_convolutions[::3], of_convolutions[1::3], of_convolutions[2::3])
+    convolutions = tuple(layer._replace(kernel=k, gamma=gamma, beta=beta) for layer, k, gamma, beta in parts)
+    return weights._replace(convolutions=convolutions, logits=LogitsWeights(kernel, bias))
