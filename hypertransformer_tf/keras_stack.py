@@ -1,6 +1,7 @@
 """What differs between the two Keras stacks, 2.15 and 3."""
 
-from typing import Any, Dict
+import contextlib
+from typing import Any, Dict, Iterator
 
 import keras
 
@@ -22,6 +23,17 @@ def variables_by_path(layer: keras.layers.Layer) -> Dict[str, Any]:
     for variable in own:
         _add(paths, {variable.name.split("/")[-1].split(":")[0]: variable})
     return paths
+
+
+@contextlib.contextmanager
+def layers_compute_as(policy: Any) -> Iterator[None]:
+    """Layers that are made inside get this dtype policy, those that layers make for themselves too."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
 
 
 def _add(paths: Dict[str, Any], more: Dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ ORDER = (
     "serving",
     "plotting",
     "reproduction",
+    "benchmarks",
     "demo",
     "commands",
     "__main__",

@@ -111,6 +111,63 @@ def test_a_compiled_step_computes_the_same(whole):
     _assert_same_step(_trained(parts, batch, steps=2), whole, 1e-4)
 
 
+@pytest.mark.parametrize("precision, tolerance", [("bfloat16", 0.2), ("float16", 0.05)])
+def test_a_step_in_a_lower_precision_is_near_that_in_float32(whole, precision, tolerance):
+    parts, batch = _build(f"training.precision = '{precision}'")
+    losses, moved = _trained(parts, batch)
+    assert losses[0]["total"] == pytest.approx(whole[0][0]["total"], rel=tolerance)
+    expected = _trained(*_build())[1]
+    ours, theirs = (np.concatenate([each[name].ravel() for name in expected]) for each in (moved, expected))
+    assert 0 < np.linalg.norm(ours - theirs) < tolerance * np.linalg.norm(theirs)
+
+
+def test_a_step_whose_gradient_overflows_in_float16_is_skipped_and_halves_the_scale():
+    parts, batch = _build("training.precision = 'float16'", settings=TINY)
+    scale = parts.update.loss_scale.scale
+    scale.assign(2.0**120)
+    before = _values(parts)
+    assert np.isfinite(float(parts.step(batch, 0).total))
+    assert all((after == before[name]).all() for name, after in _values(parts).items())
+    assert float(scale) == 2.0**119 and int(np.asarray(parts.optimizer.iterations)) == 0
+    scale.assign(2.0**10)
+    parts.step(batch, 1)
+    assert any((after != before[name]).any() for name, after in _values(parts).items())
+    assert float(scale) == 2.0**10 and int(np.asarray(parts.optimizer.iterations)) == 1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_only_float16_scales_its_loss(precision):
+    parts, _ = _build(f"training.precision = '{precision}'", settings=TINY)
+    assert parts.update.loss_scale is None and parts.update.state() == {}
+
+
+@pytest.mark.parametrize("form", ["plain", "grouped"])
+def test_the_form_of_the_convolutions_changes_nothing(whole, form):
+    compiled = "training.compile = True" if form == "grouped" else "training.compile = False"
+    parts, batch = _build(f"training.convolution_form = '{form}'", compiled)
+    assert parts.model.convolution_form == form
+    _assert_same_step(_trained(parts, batch, steps=2), whole, 1e-4)
+
+
+@pytest.mark.slow
+def test_two_devices_skip_a_step_together():
+    program = """
+from test_step import TINY, _build, _values
+parts, batch = _build("training.precision = 'float16'", settings=TINY, strategy="mirrored")
+before = _values(parts)
+for scale in (2.0**120, 2.0**10):
+    parts.update.loss_scale.scale.assign(scale)
+    parts.step(batch, 0)
+    moved = any((after != before[name]).any() for name, after in _values(parts).items())
+    print(parts.strategy.num_replicas_in_sync, moved, float(parts.update.loss_scale.scale) / scale)
+"""
+    environment = {**os.environ, "HT_VIRTUAL_DEVICES": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "2 False 0.5\n2 True 1.0\n"
+
+
 def test_two_devices_compute_what_one_does(whole, tmp_path):
     program = """
 import sys

@@ -18,6 +18,8 @@ _HYPERTRANSFORMER_ONLY = (
     "loss.max_remove_unlabelled",
     "training.shared_features_from",
     "training.model_from",
+    "training.precision",
+    "training.convolution_form",
 )
 _MAML_ONLY = (
     "maml.inner_steps",

@@ -9,6 +9,8 @@ from typing import NamedTuple, Optional
 
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.precision import at_least_float32
+
 EPSILON = 1e-3
 
 
@@ -33,12 +35,13 @@ class Statistics(NamedTuple):
 
 
 def batch_moments(activations: tf.Tensor, mask: Optional[tf.Tensor] = None) -> Moments:
-    """Biased moments (T, 1, 1, 1, C) of activations (T, N, H, W, C) over N, H and W.
+    """Biased moments (T, 1, 1, 1, C), float32, of activations (T, N, H, W, C) over N, H and W.
 
     Args:
       activations: the batch.
       mask: (T, N), 1 = a sample that does not count; None counts all.
     """
+    activations = at_least_float32(activations)
     if mask is None:
         mean = tf.reduce_mean(activations, axis=(1, 2, 3), keepdims=True)
         return Moments(mean, tf.reduce_mean(tf.math.square(activations - mean), axis=(1, 2, 3), keepdims=True))
@@ -63,6 +66,7 @@ def moments_for(activations: tf.Tensor, statistics: Optional[Statistics]) -> Mom
     support = Moments(*(_spread(each) for each in statistics[:2]))
     if statistics.own_share is None:
         return support
+    activations = at_least_float32(activations)
     share = statistics.own_share[:, tf.newaxis, tf.newaxis, tf.newaxis, tf.newaxis]
     own_mean = tf.reduce_mean(activations, axis=(2, 3), keepdims=True)
     own_variance = tf.reduce_mean(tf.math.square(activations - own_mean), axis=(2, 3), keepdims=True)
@@ -72,9 +76,11 @@ def moments_for(activations: tf.Tensor, statistics: Optional[Statistics]) -> Mom
 
 
 def normalise(activations: tf.Tensor, moments: Moments, gamma: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
-    """Normalises (T, N, H, W, C), then scales and shifts with gamma and beta (T or 1, C)."""
+    """Normalises (T, N, H, W, C), then scales and shifts with gamma and beta (T or 1, C), all in float32."""
+    gamma, beta = at_least_float32(gamma), at_least_float32(beta)
     scale = _spread(gamma) * tf.math.rsqrt(moments.variance + EPSILON)
-    return (activations - moments.mean) * scale + _spread(beta)
+    normalised = (at_least_float32(activations) - moments.mean) * scale + _spread(beta)
+    return tf.cast(normalised, activations.dtype)
 
 
 def _spread(values: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,7 @@
 """Convolution, activation and max-pool in TensorFlow's stock operations: the reference form.
 
-`cnn/folded.py` computes the same faster where it can; tests hold it against this file.
+`cnn/folded.py` computes the same faster where it can, `cnn/grouped.py` in one operation for all episodes; tests hold
+them against this file.
 """
 
 from typing import Callable, Optional
@@ -36,6 +37,13 @@ def convolve_activate_pool(
             (inputs, kernel),
             fn_output_signature=inputs.dtype,
         )
+    return activate_pool(outputs, bias, spec, activation)
+
+
+def activate_pool(
+    outputs: tf.Tensor, bias: Optional[tf.Tensor], spec: ConvolutionSpec, activation: Activation
+) -> tf.Tensor:
+    """What follows the convolution, whose outputs are (T, N, H, W, c_out): arguments of `convolve_activate_pool`."""
     if bias is not None:
         outputs += bias[:, tf.newaxis, tf.newaxis, tf.newaxis, :]
     outputs = activation(outputs)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from hypertransformer_tf.cnn.architecture import ConvolutionSpec
 from hypertransformer_tf.cnn.config import GeneratorConfig
+from hypertransformer_tf.cnn.precision import at_least_float32
 from hypertransformer_tf.cnn.weights import LogitsWeights
 
 ABSENT = -1e9  # logit of a class that the episode does not have
@@ -71,5 +72,5 @@ def exclude_absent(logits: LogitsWeights, classes: Optional[Union[int, tf.Tensor
     if classes is None or isinstance(classes, int):
         return logits
     absent = tf.range(tf.shape(logits.bias)[1])[tf.newaxis] >= tf.reshape(classes, (-1, 1))
-    kernel = tf.where(absent[:, tf.newaxis], 0.0, logits.kernel)
-    return LogitsWeights(kernel, tf.where(absent, ABSENT, logits.bias))
+    kernel = tf.where(absent[:, tf.newaxis], tf.zeros((), logits.kernel.dtype), logits.kernel)
+    return LogitsWeights(kernel, tf.where(absent, ABSENT, at_least_float32(logits.bias)))

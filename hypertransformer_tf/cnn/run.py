@@ -4,11 +4,13 @@ from typing import Callable, Tuple
 
 import tensorflow as tf
 
-from hypertransformer_tf.cnn import folded, plain
+from hypertransformer_tf.cnn import folded, grouped, plain
 from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, LogitsSpec
 from hypertransformer_tf.cnn.normalisation import moments_for, normalise
+from hypertransformer_tf.cnn.precision import at_least_float32, mean_over_space
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights, LogitsWeights
 
+FORMS = ("folded", "plain", "grouped")
 ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "relu": tf.nn.relu,
     "leaky_relu": lambda x: tf.nn.leaky_relu(x, alpha=0.01),
@@ -25,7 +27,7 @@ def run_convolution(
       weights: of this layer.
       spec: the layer.
       activation: `relu` or `leaky_relu`.
-      form: `folded` where it applies, or `plain` always.
+      form: of FORMS: `folded` where that applies and `plain` elsewhere, `plain` always, or `grouped` always.
 
     Returns:
       (T, N, H', W', c_out).
@@ -37,19 +39,25 @@ def run_convolution(
 def convolve(
     inputs: tf.Tensor, weights: ConvolutionWeights, spec: ConvolutionSpec, activation: str, form: str = "folded"
 ) -> tf.Tensor:
-    """Convolution, activation and max-pool of one layer, before its normalisation; arguments of `run_convolution`."""
-    compute = folded if form == "folded" and folded.applies_to(spec) else plain
-    return compute.convolve_activate_pool(inputs, weights.kernel, weights.bias, spec, ACTIVATIONS[activation])
+    """Convolution, activation and max-pool of one layer, before its normalisation; arguments of `run_convolution`.
+
+    It computes in the precision of the inputs, whatever that of the weights.
+    """
+    compute = {"plain": plain, "grouped": grouped, "folded": folded if folded.applies_to(spec) else plain}[form]
+    kernel = tf.cast(weights.kernel, inputs.dtype)
+    bias = None if weights.bias is None else tf.cast(weights.bias, inputs.dtype)
+    return compute.convolve_activate_pool(inputs, kernel, bias, spec, ACTIVATIONS[activation])
 
 
 def run_logits(inputs: tf.Tensor, weights: LogitsWeights, spec: LogitsSpec) -> tf.Tensor:
-    """Dense layer on the feature map (T, N, H, W, C), flattened or averaged over space: (T, N, n_way)."""
+    """Dense layer on the feature map (T, N, H, W, C), flattened or averaged over space: (T, N, n_way) float32."""
     if spec.flatten:
         shape = tf.shape(inputs)
         features = tf.reshape(inputs, (inputs.shape[0] or shape[0], inputs.shape[1] or shape[1], spec.input_size))
     else:
-        features = tf.reduce_mean(inputs, axis=(2, 3))
-    return tf.matmul(features, weights.kernel) + weights.bias[:, tf.newaxis, :]
+        features = mean_over_space(inputs)
+    products = tf.matmul(features, tf.cast(weights.kernel, features.dtype))
+    return at_least_float32(products) + at_least_float32(weights.bias)[:, tf.newaxis, :]
 
 
 def run_cnn(

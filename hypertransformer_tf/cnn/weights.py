@@ -1,7 +1,8 @@
 """The weights of a generated CNN, as values: what `generate` returns and `classify` takes.
 
-Every tensor has a leading axis T, one entry per episode of the task batch, or 1 where all episodes share a
-trained tensor. For a single episode the model drops that axis everywhere.
+Tensors are float32; where a model computes in a lower precision, generated ones are of that. Every tensor has a leading
+axis T, one entry per episode of the task batch, or 1 where all episodes share a trained tensor. For a single episode
+the model drops that axis everywhere.
 """
 
 from typing import NamedTuple, Optional, Tuple
@@ -12,7 +13,7 @@ from hypertransformer_tf.cnn.normalisation import Statistics
 
 
 class ConvolutionWeights(NamedTuple):
-    """Weights of one convolution and the normalisation after it, float32.
+    """Weights of one convolution and the normalisation after it.
 
     Attributes:
       kernel: (T, k, k, c_in, c_out).
@@ -29,7 +30,7 @@ class ConvolutionWeights(NamedTuple):
 
 
 class LogitsWeights(NamedTuple):
-    """Weights of a logits layer, float32: kernel (T, d, n_way) and bias (T, n_way)."""
+    """Weights of a logits layer: kernel (T, d, n_way) and bias (T, n_way)."""
 
     kernel: tf.Tensor
     bias: tf.Tensor

@@ -5,15 +5,19 @@ import dataclasses
 import json
 
 from hypertransformer_tf.commands import cli
+from hypertransformer_tf.errors import UserError
 
 _DESCRIPTION = """\
 Measures the training step of a configuration on this machine: episodes per second, the part of the time
 in which a step waited for its input, the time from start to the first finished step, and peak memory.
-Nothing is kept."""
+With --sweep, tries task batches, groups, precisions, XLA and forms of the convolutions, each in a process
+of its own, and names the fastest. Nothing is kept."""
 
 _EXAMPLES = """\
   bin/benchmark --gin_file=gin/omniglot_4layer.gin
-  bin/benchmark --gin_file=gin/quickstart.gin --gin_bindings="training.task_batch = 4" --json"""
+  bin/benchmark --gin_file=gin/quickstart.gin --gin_bindings="training.task_batch = 4" --json
+  bin/benchmark --gin_file=gin/omniglot_4layer_fast.gin --sweep
+  bin/benchmark --gin_file=gin/omniglot_4layer_fast.gin --costs --json > measured.json"""
 
 
 def main() -> int:
@@ -32,21 +36,40 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object (episodes_per_second, ...) and nothing else"
     )
-    return parser.parse()
+    parser.add_argument(
+        "--costs",
+        action="store_true",
+        help="with --json: also measure what docs/scaling/predict.py reads (drawing, checkpoints, evaluation, bytes)",
+    )
+    parser.add_argument("--sweep", action="store_true", help="find the fastest settings; --seconds is for each of them")
+    flags = parser.parse()
+    if flags.costs and (flags.sweep or not flags.json):
+        raise UserError("--costs goes with --json, and not with --sweep: it is read by docs/scaling/predict.py.")
+    return flags
 
 
 def _command() -> None:
     flags = read_flags()
+    asked = {name: getattr(flags, name) for name in ("gin_file", "gin_bindings", "data_dir", "seconds", "strategy")}
+    if flags.sweep:
+        _sweep(asked, flags.json)
+        return
     from hypertransformer_tf.training import benchmark  # late: it may need TensorFlow, the help does not
 
-    result = benchmark.benchmark(
-        gin_file=flags.gin_file,
-        gin_bindings=flags.gin_bindings,
-        data_dir=flags.data_dir,
-        seconds=flags.seconds,
-        strategy=flags.strategy,
-    )
+    result = benchmark.benchmark(**asked, costs=flags.costs)
     print(json.dumps(dataclasses.asdict(result)) if flags.json else result)
+
+
+def _sweep(asked: dict, as_json: bool) -> None:
+    from hypertransformer_tf.benchmarks import sweep
+
+    if as_json:
+        print(json.dumps(sweep.sweep(**asked).as_dict()))
+        return
+    print(sweep.heading(), flush=True)
+    result = sweep.sweep(**asked, report=lambda row: print(sweep.line(row), flush=True))
+    print(f"\nOn {result.best.machine}, fastest at {result.best.episodes_per_second:.1f} episodes/s:\n")
+    print("\n".join(result.gin_lines))
 
 
 if __name__ == "__main__":

@@ -108,6 +108,17 @@ def positive_seconds(text: str) -> float:
     return value
 
 
+def positive_number(text: str) -> float:
+    """The type of a flag that takes a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
 def check_flags(module: str) -> None:
     """Reads the flags of a command's module and ends the process if that is all: help, or a wrong flag.
 

@@ -5,6 +5,8 @@ import dataclasses
 import gin
 from hypertransformer_tf.config_checks import require_flag, require_whole_number
 
+EPISODES_AT_ONCE = 16  # at most, of a batch that is measured
+
 
 @gin.configurable("evaluation")
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,8 @@ from typing import Any, Optional
 import keras
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.precision import at_least_float32
+
 MASKED = 1e8
 
 
@@ -56,12 +58,13 @@ class MultiHeadAttention(keras.layers.Layer):
         query = self._split(self.query(queries))
         key = self._split(self.key(keys))
         value = self._split(self.value(keys))
-        mixed = tf.matmul(self._weigh(query, key, key_mask), value)  # (T, heads, N, value_size / heads)
+        weights = tf.cast(self._weigh(query, key, key_mask), value.dtype)
+        mixed = tf.matmul(weights, value)  # (T, heads, N, value_size / heads)
         mixed = tf.transpose(mixed, (0, 2, 1, 3))
         return self.output_projection(tf.reshape(mixed, tf.concat((tf.shape(queries)[:2], [self.value_size]), 0)))
 
     def attention_weights(self, queries: tf.Tensor, keys: tf.Tensor, key_mask: Optional[tf.Tensor] = None) -> tf.Tensor:
-        """How much each query takes from each key: (T, heads, N, M)."""
+        """How much each query takes from each key: (T, heads, N, M) float32."""
         return self._weigh(self._split(self.query(queries)), self._split(self.key(keys)), key_mask)
 
     def _split(self, tokens: tf.Tensor) -> tf.Tensor:
@@ -71,7 +74,8 @@ class MultiHeadAttention(keras.layers.Layer):
         return tf.transpose(tf.reshape(tokens, (shape[0], shape[1], self.heads, size)), (0, 2, 1, 3))
 
     def _weigh(self, query: tf.Tensor, key: tf.Tensor, key_mask: Optional[tf.Tensor]) -> tf.Tensor:
-        logits = tf.matmul(query, key, transpose_b=True) / math.sqrt(self.query_key_size // self.heads)
+        logits = at_least_float32(tf.matmul(query, key, transpose_b=True))
+        logits /= math.sqrt(self.query_key_size // self.heads)
         if key_mask is not None:
             logits -= MASKED * tf.cast(key_mask, logits.dtype)[:, tf.newaxis, tf.newaxis, :]
         return tf.nn.softmax(logits) if self.activation == "softmax" else tf.sigmoid(logits)

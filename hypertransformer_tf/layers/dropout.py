@@ -4,6 +4,8 @@ from typing import Optional
 
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.precision import at_least_float32
+
 
 class Dropout:
     """Draws the dropout masks of one training step; every use gets a stream of its own.
@@ -21,7 +23,9 @@ class Dropout:
             return values
         self._uses += 1
         seed = tf.random.experimental.stateless_fold_in(self._seed, self._uses)
-        return tf.nn.experimental.stateless_dropout(values, rate, seed)
+        # Drawn in float32: in bfloat16 there are only 128 numbers from 0 to 1 to compare the rate with.
+        dropped = tf.nn.experimental.stateless_dropout(at_least_float32(values), rate, seed)
+        return tf.cast(dropped, values.dtype)
 
 
 def apply_dropout(dropout: Optional[Dropout], values: tf.Tensor, rate: float) -> tf.Tensor:

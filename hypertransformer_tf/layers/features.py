@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
+from hypertransformer_tf.cnn.precision import mean_over_space
 from hypertransformer_tf.errors import UserError
 
 
@@ -69,7 +70,7 @@ class LocalFeatures(keras.layers.Layer):
         for kernel, bias, stride in self.convolutions:
             outputs = tf.nn.conv2d(activations, kernel, stride, "VALID") + bias
             activations = tf.nn.relu(outputs)
-            features.append(tf.reduce_mean(activations if self.nonlinear else outputs, axis=(1, 2)))
+            features.append(mean_over_space(activations if self.nonlinear else outputs))
         return tf.concat(features, -1)
 
     def get_config(self):
@@ -205,7 +206,7 @@ class SharedFeatures(keras.layers.Layer):
             outputs = tf.nn.relu(tf.nn.conv2d(outputs, kernel, stride, self.padding.upper()) + bias)
             if self.norms:
                 outputs = self._normalise(outputs, shape, support_mask, *self.norms[index])
-        return tf.reshape(tf.reduce_mean(outputs, axis=(1, 2)), (shape[0], shape[1], self.features))
+        return tf.reshape(mean_over_space(outputs), (shape[0], shape[1], self.features))
 
     def _normalise(self, outputs, shape, support_mask, gamma, beta) -> tf.Tensor:
         episodes = tf.reshape(outputs, (shape[0], shape[1]) + tuple(outputs.shape[1:]))

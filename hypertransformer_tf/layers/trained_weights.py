@@ -5,6 +5,7 @@ from typing import Any, Optional, Sequence
 import keras
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.precision import at_least_float32
 from hypertransformer_tf.cnn.readout import ConvolutionReadout
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, LogitsWeights
 
@@ -93,4 +94,4 @@ def _add(generated, trained):
     if trained is None:
         return generated
     trained = trained[None, ...]
-    return trained if generated is None else generated + trained
+    return trained if generated is None else at_least_float32(generated) + trained

@@ -169,8 +169,7 @@ class WeightGenerator(keras.layers.Layer):
     def _run_joint(self, samples, weights, masks: Masks, dropout: Optional[Dropout]) -> tf.Tensor:
         sequence, mask = tf.concat([weights, samples], 1), None
         if any(given is not None for given in masks):
-            parts = zip(masks, (weights, samples))
-            mask = tf.concat([tf.zeros(tf.shape(part)[:2]) if given is None else given for given, part in parts], 1)
+            mask = tf.concat([_mask_of(part, given) for given, part in zip(masks, (weights, samples))], 1)
         encoded = sequence
         for layer in self.encoder:
             encoded = layer(encoded, key_mask=mask, dropout=dropout)
@@ -209,3 +208,8 @@ class WeightGenerator(keras.layers.Layer):
             known = {"LocalFeatures": LocalFeatures, "LogitsFeatures": LogitsFeatures}
             config["local_features"] = known[name].from_config(settings)
         return cls(**config)
+
+
+def _mask_of(tokens: tf.Tensor, given: Optional[tf.Tensor]) -> tf.Tensor:
+    """The mask (T, N) float32 of tokens (T, N, D), of which none is ignored where none was given."""
+    return tf.zeros(tf.shape(tokens)[:2]) if given is None else tf.cast(given, tf.float32)

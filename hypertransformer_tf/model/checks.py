@@ -8,6 +8,7 @@ from typing import Any, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.run import FORMS
 from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.errors import UserError
 
@@ -106,8 +107,20 @@ def model_arguments(image_shape: Tuple[int, ...], n_way: int, convolution_form: 
         raise UserError(f"image_shape = {tuple(image_shape)} is not right: give (height, width, channels).")
     if n_way < 2:
         raise UserError(f"n_way = {n_way} is not right: an episode has at least 2 classes.")
-    if convolution_form not in ("folded", "plain"):
-        raise UserError(f"convolution_form = {convolution_form!r} is not known: use 'folded' or 'plain'.")
+    if convolution_form not in FORMS:
+        raise UserError(f"convolution_form = {convolution_form!r} is not known: use 'folded', 'plain' or 'grouped'.")
+
+
+def dtype_policy(policy: Any) -> None:
+    """Refuses a Keras policy that computes in no precision of the library, or keeps variables in a lower one.
+
+    Raises:
+      UserError: naming the policy.
+    """
+    if policy.variable_dtype != "float32" or policy.compute_dtype not in ("float32", "bfloat16", "float16"):
+        raise UserError(
+            f"the dtype policy {policy.name!r} is not right: use 'float32', 'mixed_bfloat16' or 'mixed_float16'."
+        )
 
 
 def _same_samples(name: str, values: tf.Tensor, images: tf.Tensor) -> None:

@@ -15,7 +15,7 @@ from hypertransformer_tf.cnn.readout import (
 )
 from hypertransformer_tf.cnn.run import convolve, run_cnn
 from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
-from hypertransformer_tf.keras_stack import variables_by_path
+from hypertransformer_tf.keras_stack import layers_compute_as, variables_by_path
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.trained_weights import TrainedLogits
 from hypertransformer_tf.layers.weight_generator import Classes
@@ -48,7 +48,11 @@ class HyperTransformer(keras.Model):
       config: everything else.
       shared_head_classes: classes of the meta-training set that a dense head on the shared features predicts
         (see `training/losses.py`); 0 is no such head.
-      convolution_form: `folded` (fast on CPU) or `plain` (stock operations); they compute the same.
+      convolution_form: `folded` (fast on CPU), `plain` (stock operations) or `grouped` (one operation for all episodes
+        of a task batch; see `cnn/grouped.py`); they compute the same.
+      dtype: Keras' policy: `float32`, or `mixed_bfloat16` or `mixed_float16`, which compute layers and CNNs in the
+        lower precision. Variables, moments, softmax and logits are float32 always; generated weights, and the shared
+        features beside them, are of the lower precision. None is Keras' global policy, `float32` unless it was set.
 
     Images are uint8 from 0 to 255, scaled inside by x / 128 - 1, or float32 already so scaled. Labels are int32,
     from 0 to n_way - 1; -1 is "no label". Everything takes one episode, or a task batch with a leading axis T.
@@ -69,6 +73,12 @@ class HyperTransformer(keras.Model):
         self.config = ModelConfig() if config is None else config
         self.shared_head_classes, self.convolution_form = shared_head_classes, convolution_form
         self.architecture: Architecture = build_architecture(self.config.cnn, self.image_shape)
+        checks.dtype_policy(self.dtype_policy)
+        with layers_compute_as(self.dtype_policy):
+            self._make_layers()
+            self.build(None)
+
+    def _make_layers(self) -> None:
         make = LayerFactory(self.config, self.architecture, self.n_way)
         self.shared_features = make.shared_features()
         self.generators = make.generators()
@@ -77,8 +87,7 @@ class HyperTransformer(keras.Model):
         self.statistics = make.statistics()
         self.trained_logits = make.trained_logits()
         self.heads = make.heads()
-        self.shared_head = make.shared_head(shared_head_classes)
-        self.build(None)
+        self.shared_head = make.shared_head(self.shared_head_classes)
 
     def generate(
         self,
@@ -115,7 +124,7 @@ class HyperTransformer(keras.Model):
             labels, mask = checks.support_labels(support_labels, support_mask, images, single, n_way or self.n_way)
         else:
             labels, mask = checks.support_labels(support_labels, support_mask, images, single, None)
-        weights = self._generate(scale_images(images), labels, mask, dropout, n_way)
+        weights = self._generate(self._scaled(images), labels, mask, dropout, n_way)
         return _map_weights(lambda weight: weight[0], weights) if single else weights
 
     def classify(self, query_images: Any, weights: GeneratedWeights, dropout: Optional[Dropout] = None) -> tf.Tensor:
@@ -141,7 +150,7 @@ class HyperTransformer(keras.Model):
     ) -> Classification:
         """`classify` for a task batch (T, Q, H, W, C), with the logits of the warm-up heads."""
         cnn = self.config.cnn
-        images = scale_images(query_images)
+        images = self._scaled(query_images)
         logits, head_logits = run_cnn(
             images,
             weights,
@@ -212,8 +221,12 @@ class HyperTransformer(keras.Model):
         """
         if self.shared_features is None:
             return None
-        features = self.shared_features(scale_images(images), mask if self.statistics else None)
+        features = self.shared_features(self._scaled(images), mask if self.statistics else None)
         return apply_dropout(dropout, features, self.config.features.shared_dropout)
+
+    def _scaled(self, images: tf.Tensor) -> tf.Tensor:
+        """Images as `scale_images` gives them, in the precision that layers and CNNs compute in."""
+        return tf.cast(scale_images(images), self.compute_dtype)
 
     def _head_weights(self, index: int, activations, labels, shared, mask, dropout, n_way) -> LogitsWeights:
         head = self.heads[index]
@@ -281,6 +294,7 @@ class HyperTransformer(keras.Model):
             "shared_head_classes": self.shared_head_classes,
             "convolution_form": self.convolution_form,
             "name": self.name,
+            "dtype": self.dtype_policy.name,
         }
 
     @classmethod

@@ -106,7 +106,7 @@ class LayerFactory:
         if source == "query":
             return []
         return [
-            SupportStatistics(source == "task", name=f"layer_{spec.index}_statistics")
+            SupportStatistics(source == "task", name=f"layer_{spec.index}_statistics", dtype="float32")
             for spec in self._architecture.convolutions
         ]
 

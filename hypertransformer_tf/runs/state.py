@@ -15,17 +15,16 @@ _BLEND = re.compile(r"model/.*/log_weight$")
 
 
 def model_arrays(model: HyperTransformer) -> Dict[str, np.ndarray]:
-    """The model's variables by name."""
+    """Copies of the model's variables by name."""
     return {
-        f"model/{name}": np.asarray(tf.convert_to_tensor(variable))
-        for name, variable in model.named_variables().items()
+        f"model/{name}": np.array(tf.convert_to_tensor(variable)) for name, variable in model.named_variables().items()
     }
 
 
 def optimizer_arrays(optimizer: Any) -> Dict[str, np.ndarray]:
-    """The optimiser's variables, in the order in which it makes them."""
+    """Copies of the optimiser's variables, in the order in which it makes them."""
     return {
-        f"optimizer/{index:05d}": np.asarray(tf.convert_to_tensor(variable))
+        f"optimizer/{index:05d}": np.array(tf.convert_to_tensor(variable))
         for index, variable in enumerate(_variables(optimizer))
     }
 

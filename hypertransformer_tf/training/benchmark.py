@@ -7,7 +7,7 @@ import platform
 import resource
 import sys
 import time
-from typing import Any, Callable, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Sequence
 
 from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.data.load import load_images
@@ -19,6 +19,9 @@ from hypertransformer_tf.runs.data_record import describe_data
 from hypertransformer_tf.training.joining import join
 from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.strategy_names import check_strategy
+
+if TYPE_CHECKING:
+    from hypertransformer_tf.training.costs import Costs
 
 WARM_UP_STEPS = 5
 MANY_STEPS = 1_000_000_000
@@ -40,6 +43,7 @@ class Benchmark:
       measured_seconds, measured_steps: what the figures rest on.
       machine: processor and cores.
       tensorflow: version.
+      costs: what many devices would depend on; None where it was not asked for.
     """
 
     gin_file: str
@@ -55,6 +59,7 @@ class Benchmark:
     measured_steps: int
     machine: str
     tensorflow: str
+    costs: Optional["Costs"] = None
 
     def __str__(self) -> str:
         return (
@@ -71,6 +76,7 @@ def benchmark(
     data_dir: Optional[str] = None,
     seconds: float = 20.0,
     strategy: str = "auto",
+    costs: bool = False,
 ) -> Benchmark:
     """Trains for some seconds and tells how fast; writes nothing.
 
@@ -78,6 +84,7 @@ def benchmark(
       gin_file, gin_bindings, data_dir: as for `train`.
       seconds: how long to measure, after a few steps that are not counted.
       strategy: as for `train`.
+      costs: also measure what a prediction for more devices needs (`benchmarks/scaling_model.py`).
 
     Raises:
       UserError: a value that cannot be used.
@@ -95,12 +102,20 @@ def benchmark(
     with join(strategy, experiment.effective(), describe_data(images)) as peers:
         tensorflow = import_quietly("tensorflow")
         from hypertransformer_tf.training.build import build_training
+        from hypertransformer_tf.training.costs import measure_costs
+        from hypertransformer_tf.training.placement import place
         from hypertransformer_tf.training.strategy import explained, own_episodes
 
         with explained(peers):
             parts = build_training(experiment, images, strategy)
             own = own_episodes(parts.strategy, size)
-            pace = _measure(parts.step, lambda step: _own_batch(sampler, step * size, own), seconds, peers)
+
+            def make(step: int) -> Any:
+                return place(_own_batch(sampler, step * size, own), parts.strategy, size)
+
+            pace = _measure(parts.step, make, seconds, peers)
+            evaluation = experiment.evaluation_sampler(images, "train")
+            measured = measure_costs(parts, sampler, evaluation, experiment.training) if costs else None
     return Benchmark(
         gin_file=str(gin_file),
         episodes_per_second=pace.steps * size / pace.seconds,
@@ -115,6 +130,7 @@ def benchmark(
         measured_steps=pace.steps,
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
         tensorflow=tensorflow.__version__,
+        costs=measured,
     )
 
 

@@ -5,12 +5,15 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
+from hypertransformer_tf.cnn import folded
+from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.runs.restore import build_model
 from hypertransformer_tf.training.flat_update import FlatUpdate
+from hypertransformer_tf.training.loss_scale import LossScale
 from hypertransformer_tf.training.recipe import make_optimizer
 from hypertransformer_tf.training.step import TrainingStep
 from hypertransformer_tf.training.strategy import make_strategy
@@ -30,17 +33,36 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
     """Builds model and optimiser on a strategy's devices, with variables drawn from the run's seed.
 
     Raises:
-      UserError: the strategy cannot be had, does not divide the task batch, or the images do not suit the model.
+      UserError: the strategy cannot be had, does not divide the task batch or cannot compute the convolutions in the
+        form that was asked for; or the images do not suit the model.
     """
     strategy = make_strategy(strategy_name, experiment.training.task_batch // experiment.training.groups)
     _check_division(experiment, strategy.num_replicas_in_sync)
+    precision = experiment.training.precision
+    dtype = "float32" if precision == "float32" else f"mixed_{precision}"
+    form = _convolution_form(experiment, images, "CPU" in strategy.extended.worker_devices[0])
     keras.utils.set_random_seed(experiment.training.seed)
     with strategy.scope():
-        model = build_model(experiment, images)
+        model = build_model(experiment, images, dtype, form)
         optimizer = make_optimizer(experiment.optimizer)
-        update = FlatUpdate(model.trainable_variables, optimizer, experiment.optimizer.average)
+        loss_scale = LossScale() if precision == "float16" else None
+        update = FlatUpdate(model.trainable_variables, optimizer, experiment.optimizer.average, loss_scale)
     step = TrainingStep(model, update, experiment.loss, experiment.training, strategy)
     return TrainingParts(strategy, model, optimizer, update, step)
+
+
+def _convolution_form(experiment: Experiment, images: ImagesByClass, on_cpu: bool) -> str:
+    """The form that `training.convolution_form` means on these devices; see there."""
+    form = experiment.training.convolution_form
+    if form == "auto":
+        layers = build_architecture(experiment.cnn, images.image_shape).convolutions
+        return "folded" if on_cpu or all(map(folded.applies_to, layers)) else "grouped"
+    if form == "grouped" and on_cpu and not experiment.training.compile:
+        raise UserError(
+            "training.convolution_form = 'grouped' has no gradient on a CPU without XLA: set training.compile = True, "
+            "or take 'folded' or 'plain'."
+        )
+    return form
 
 
 def _check_division(experiment: Experiment, replicas: int) -> None:

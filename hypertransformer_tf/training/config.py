@@ -8,6 +8,8 @@ from hypertransformer_tf.config_checks import require_flag, require_number_betwe
 from hypertransformer_tf.errors import UserError
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam")
+PRECISIONS = ("float32", "bfloat16", "float16")
+CONVOLUTION_FORMS = ("auto", "folded", "plain", "grouped")
 SCHEDULES = ("constant", "exponential", "cosine")
 LARGEST_SEED = 2**31 - 1
 
@@ -107,10 +109,18 @@ class TrainingConfig:
       groups: equal parts that a device's share of the task batch is computed in, side by side on a CPU's cores; their
         gradients are averaged. More than one helps where an operation is too small to use all cores by itself.
       compile: let XLA compile the step.
+      precision: what layers and CNNs compute in while training and measuring during it: `float32`, `bfloat16` or
+        `float16` (with a scaled loss). Variables, their updates, moments, softmax and losses are float32 always, and so
+        is everything that is done with the trained model afterwards.
+      convolution_form: how the convolutions of a task batch's CNNs are computed; the result is the same. `folded` is a
+        matrix product for each pooled layer (`cnn/folded.py`), `plain` TensorFlow's convolution for each episode,
+        `grouped` one for all episodes (on a CPU only with `compile`). `auto` is `folded`; on an accelerator it is
+        `grouped` if the CNN has layers that cannot be folded.
       seed: of initial weights, episodes and dropout, from 0 to 2,147,483,647.
       validate_every: steps between validations; 0 validates only at the end.
       validation_episodes: episodes of the meta-validation classes, the same each time; at least 2.
-      checkpoint_every: steps between checkpoints: what a killed run repeats at most.
+      checkpoint_every: steps between checkpoints: what a killed run repeats at most, with the steps done while the last
+        one was being written.
       log_every: steps between lines of metrics.jsonl and TensorBoard scalars; there is one before every checkpoint too.
       shared_features_from: a run directory whose shared features this run begins with (pre-training).
       model_from: a run directory, or the name or directory of a preset, whose trained model this run begins with
@@ -121,6 +131,8 @@ class TrainingConfig:
     task_batch: int = 8
     groups: int = 1
     compile: bool = True
+    precision: str = "float32"
+    convolution_form: str = "auto"
     seed: int = 0
     validate_every: int = 1_000
     validation_episodes: int = 256
@@ -138,6 +150,8 @@ class TrainingConfig:
         if self.seed > LARGEST_SEED:
             raise UserError(f"training.seed = {self.seed}: it must be a whole number from 0 to {LARGEST_SEED}.")
         require_flag("training.compile", self.compile)
+        require_one_of("training.precision", self.precision, PRECISIONS)
+        require_one_of("training.convolution_form", self.convolution_form, CONVOLUTION_FORMS)
         for name in ("shared_features_from", "model_from"):
             given = getattr(self, name)
             if given is not None and not (isinstance(given, str) and given):

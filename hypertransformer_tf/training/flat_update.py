@@ -6,6 +6,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.training.loss_scale import LossScale
+
 _STATE = "update/"
 _FIRST_STEPS = 10.0  # the average forgets the initial values in about as many
 
@@ -21,12 +23,21 @@ class FlatUpdate:
       variables: trained variables of a model, all float32.
       optimizer: Keras optimiser, without variables yet.
       average: decay per step of the vector's moving average; 0 keeps none.
+      loss_scale: says which gradients are not used, and is adjusted after each; None uses all.
 
     Attributes:
       vector: the vector.
+      loss_scale: as given.
     """
 
-    def __init__(self, variables: Sequence[Any], optimizer: Any, average: float = 0.0):
+    def __init__(
+        self,
+        variables: Sequence[Any],
+        optimizer: Any,
+        average: float = 0.0,
+        loss_scale: Optional[LossScale] = None,
+    ):
+        self.loss_scale = loss_scale
         self._variables, self._optimizer, self._decay = list(variables), optimizer, average
         self._shapes = [tuple(variable.shape) for variable in self._variables]
         self._sizes = [int(tf.TensorShape(shape).num_elements()) for shape in self._shapes]
@@ -47,7 +58,19 @@ class FlatUpdate:
         return tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
 
     def apply(self, gradient: tf.Tensor) -> None:
-        """Updates vector, average and variables with a gradient from `flatten`."""
+        """Updates vector, average and variables with a gradient from `flatten`, or nothing if it is not to be used."""
+        if self.loss_scale is None:
+            self._apply(gradient)
+            return
+        used = self.loss_scale.is_to_be_used(gradient)
+        tf.cond(used, lambda: self._applied(gradient), lambda: False)
+        self.loss_scale.adjust(used)
+
+    def _applied(self, gradient: tf.Tensor) -> bool:
+        self._apply(gradient)
+        return True
+
+    def _apply(self, gradient: tf.Tensor) -> None:
         self._optimizer.apply_gradients([(gradient, self.vector)])
         if self._average is not None:
             self._average.assign_add((1.0 - self._present_decay()) * (self.vector - self._average))
@@ -66,12 +89,18 @@ class FlatUpdate:
             self._write(self.vector)
 
     def state(self) -> Dict[str, np.ndarray]:
-        """What a checkpoint needs beside the variables under `averaged`: the vector, if it is not made of these."""
-        return {} if self._average is None else {f"{_STATE}trained_variables": self.vector.numpy()}
+        """What a checkpoint needs beside the variables under `averaged`.
+
+        The vector, if it is not made of these, and the scale of the loss, if there is one.
+        """
+        state = {} if self._average is None else {f"{_STATE}trained_variables": self.vector.numpy()}
+        return state if self.loss_scale is None else {**state, **self.loss_scale.state()}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Goes on from a checkpoint's arrays, once the model's variables, which are the average, were restored."""
         self.gather()
+        if self.loss_scale is not None:
+            self.loss_scale.restore(arrays)
         if self._average is not None:
             self.vector.assign(arrays[f"{_STATE}trained_variables"])
             self._write(self.vector)

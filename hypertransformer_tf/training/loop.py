@@ -1,16 +1,17 @@
 """The training loop: steps, validation, checkpoints, reports."""
 
+import functools
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 
-from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import SaveError, UserError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.protocol import Evaluator
+from hypertransformer_tf.runs.background_save import BackgroundSave
 from hypertransformer_tf.runs.checkpoints import Checkpoint, load_for_use, save_best, save_checkpoint
 from hypertransformer_tf.runs.run_directory import RunDirectory
 from hypertransformer_tf.runs.state import (
@@ -27,6 +28,7 @@ from hypertransformer_tf.training.interruption import Interruption
 from hypertransformer_tf.training.joining import share_checkpoint
 from hypertransformer_tf.training.loss_log import RECENT_STEPS, LossLog
 from hypertransformer_tf.training.peers import Peers
+from hypertransformer_tf.training.placement import PlacedBatch, place
 from hypertransformer_tf.training.progress import ProgressReporter
 from hypertransformer_tf.training.shared_evaluation import measure_together
 from hypertransformer_tf.training.strategy import own_episodes
@@ -58,11 +60,13 @@ class TrainingLoop:
         self._model, self._optimizer, self._step, self._update = parts.model, parts.optimizer, parts.step, parts.update
         self._sampler, self._validation, self._run, self._config = sampler, validation, run, config
         self._peers = peers or Peers.alone()
-        self._own = own_episodes(parts.strategy, config.task_batch)
+        self._strategy, self._own = parts.strategy, own_episodes(parts.strategy, config.task_batch)
         self._evaluator = Evaluator(parts.model, config.compile)
         self._writer: Any = None  # made when there is something to write: a run that is refused leaves nothing
+        self._saves = BackgroundSave()
         self._done = self._saved = 0
         self._best = -1.0
+        self._new_best: Optional[Callable[[], object]] = None  # writes the best checkpoint with the next save
         self._log = LossLog(config.task_batch)
         self._devices = {
             "strategy": type(parts.strategy).__name__,
@@ -103,6 +107,7 @@ class TrainingLoop:
         if config.steps == 0:  # nothing is meta-trained: the initial values are what there is to measure
             self._save()
         with (
+            self._saves,
             Interruption(self._peers, RECENT_STEPS) as interruption,
             Prefetcher(self._own_batch, self._done, steps) as batches,
         ):
@@ -110,6 +115,7 @@ class TrainingLoop:
             for batch in batches:
                 self._log.add(self._step(batch, self._done))
                 self._done += 1
+                self._saves.check()
                 stop = interruption.due(self._done, self._done == config.steps)
                 if self._done % RECENT_STEPS == 0 or self._done == config.steps or stop:
                     self._check_finite()
@@ -119,10 +125,11 @@ class TrainingLoop:
                 if self._act(progress, interruption, stop):
                     self._log.restart_clock()
 
-    def _own_batch(self, step: int) -> Episode:
-        """What this process computes of a step's task batch."""
+    def _own_batch(self, step: int) -> PlacedBatch:
+        """What this process computes of a step's task batch, on its devices."""
         first = step * self._config.task_batch
-        return self._sampler.of_task_batch(first).task_batch(first + self._own.start, len(self._own))
+        batch = self._sampler.of_task_batch(first).task_batch(first + self._own.start, len(self._own))
+        return place(batch, self._strategy, self._config.task_batch)
 
     def _act(self, progress: ProgressReporter, interruption: Interruption, stop: bool) -> bool:
         """Validates and saves where it is time; whether it did."""
@@ -135,6 +142,8 @@ class TrainingLoop:
             self._validate(progress)
         if validate or last or self._done % config.checkpoint_every == 0 or stop:
             self._save()
+            if last or stop:
+                self._saves.wait()
             interruption.raise_if_received(
                 f"Interrupted at step {self._done}; saved. The same command goes on from there."
             )
@@ -147,6 +156,7 @@ class TrainingLoop:
             raise self._diverged(f"the loss was {wrong.loss} at step {wrong.step}")
 
     def _diverged(self, what: str) -> UserError:
+        self._saves.wait()  # what is said to be kept has been written
         kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "nothing had been saved before"
         return UserError(
             f"{what}, so training stopped; {kept}: lower optimizer.learning_rate or set optimizer.clip_norm, and give "
@@ -179,15 +189,21 @@ class TrainingLoop:
             self._best = accuracy.mean
             self._finite(arrays)
             if self._run is not None:
-                save_best(self._run.checkpoints, self._done, arrays, {"validation": accuracy.mean})
+                metadata = {"validation": accuracy.mean}
+                self._new_best = functools.partial(save_best, self._run.checkpoints, self._done, arrays, metadata)
 
     def _save(self) -> None:
+        """Begins to write a checkpoint, and the best one if this validation was."""
         self._write_log()
         with self._update.averaged():
             arrays = {**model_arrays(self._model), **optimizer_arrays(self._optimizer), **self._update.state()}
         self._finite(arrays)
         if self._run is not None:
-            save_checkpoint(self._run.checkpoints, self._done, arrays, {"best_validation": self._best})
+            best, self._new_best = self._new_best, None
+            save = functools.partial(
+                save_checkpoint, self._run.checkpoints, self._done, arrays, {"best_validation": self._best}
+            )
+            self._saves.start(save if best is None else lambda: (best(), save()))
         self._saved = self._done
 
     def _finite(self, arrays: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:

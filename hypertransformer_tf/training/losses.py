@@ -5,6 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Union
 import tensorflow as tf
 
 from hypertransformer_tf.baselines.baseline import Answer, Baseline
+from hypertransformer_tf.cnn.precision import at_least_float32
 from hypertransformer_tf.cnn.readout import read_convolution
 from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.episodes.episode import Episode
@@ -108,7 +109,7 @@ def removal_mask(
 
 
 def _cross_entropy(labels: tf.Tensor, logits: tf.Tensor, config: LossConfig) -> tf.Tensor:
-    n_way = logits.shape[-1]
+    n_way, logits = logits.shape[-1], at_least_float32(logits)
     targets = tf.one_hot(labels, n_way) * (1.0 - config.label_smoothing) + config.label_smoothing / n_way
     return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
 
@@ -141,7 +142,12 @@ def _squared_kernels(model: HyperTransformer, weights: GeneratedWeights) -> tf.T
     if model.config.cnn.separate_query_variables:
         trained = [layer.kernel for layer in model.support_weights if layer.kernel is not None]
         kernels += [tf.convert_to_tensor(kernel)[tf.newaxis] for kernel in trained]
-    return tf.add_n([tf.reduce_sum(tf.square(kernel)) / tf.cast(tf.shape(kernel)[0], tf.float32) for kernel in kernels])
+    return tf.add_n([_squared(kernel) for kernel in kernels])
+
+
+def _squared(values: tf.Tensor) -> tf.Tensor:
+    """Sum of the squared entries of (T, ...), mean over T."""
+    return tf.reduce_sum(tf.square(at_least_float32(values))) / tf.cast(tf.shape(values)[0], tf.float32)
 
 
 def _variation(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
@@ -156,8 +162,7 @@ def _variation(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
         generated = read_convolution(blocks, spec, model.config.generator)
         for ours, theirs in zip(generated, (trained.kernel, trained.bias, trained.gamma, trained.beta)):
             if ours is not None and theirs is not None:
-                squared = tf.reduce_sum(tf.square(ours)) / tf.cast(tf.shape(ours)[0], tf.float32)
-                ratios.append(squared / (1e-8 + tf.reduce_sum(tf.square(tf.convert_to_tensor(theirs)))))
+                ratios.append(_squared(ours) / (1e-8 + tf.reduce_sum(tf.square(tf.convert_to_tensor(theirs)))))
     return tf.add_n(ratios) if ratios else tf.constant(0.0)
 
 

@@ -1,6 +1,6 @@
 """One training step over a task batch, compiled and distributed."""
 
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Tuple, Union
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,7 @@ from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.training.config import LossConfig, TrainingConfig
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.losses import Losses, task_batch_losses
-from hypertransformer_tf.training.strategy import own_episodes
+from hypertransformer_tf.training.placement import PlacedBatch, place
 
 
 class TrainingStep:
@@ -42,31 +42,19 @@ class TrainingStep:
         self._group = tf.function(self._group_gradient, jit_compile=config.compile, autograph=False)
         self._run = tf.function(self._train, autograph=False)
 
-    def __call__(self, batch: Episode, step: int) -> Losses:
+    def __call__(self, batch: Union[PlacedBatch, Episode], step: int) -> Losses:
         """Trains on one global task batch.
 
         Args:
-          batch: this process's part of the global NumPy task batch (`strategy.own_episodes`), all of it with one
-            process; a step is compiled for every n-way and k-shot.
+          batch: from `place`, or what that takes; a step is compiled for every n-way and k-shot.
           step: number of this step, from 0.
 
         Returns:
           Means over the task batch.
         """
-        n_way = int(batch.query_labels.max()) + 1
-        return self._run(self._distribute(batch), tf.constant(step, tf.int32), n_way)
-
-    def _distribute(self, batch: Episode) -> Any:
-        replicas = self._strategy.num_replicas_in_sync
-        if replicas == 1:
-            return Episode(*map(tf.constant, batch))
-        share, own = self._config.task_batch // replicas, own_episodes(self._strategy, self._config.task_batch)
-
-        def replica_share(context) -> Episode:
-            first = context.replica_id_in_sync_group * share - own.start
-            return Episode(*(tf.constant(field[first : first + share]) for field in batch))
-
-        return self._strategy.experimental_distribute_values_from_function(replica_share)
+        if not isinstance(batch, PlacedBatch):
+            batch = place(batch, self._strategy, self._config.task_batch)
+        return self._run(batch.values, tf.constant(step, tf.int32), batch.n_way)
 
     def _train(self, batch: Any, step: tf.Tensor, n_way: int) -> Losses:
         strategy, mean, count = self._strategy, tf.distribute.ReduceOp.MEAN, len(Losses._fields)
@@ -103,15 +91,18 @@ class TrainingStep:
     def _group_gradient(
         self, batch: Episode, step: tf.Tensor, seed: tf.Tensor, n_way: int, step_seed: tf.Tensor
     ) -> Tuple[Losses, tf.Tensor]:
+        scale = self._update.loss_scale
         with tf.GradientTape() as tape:
             losses = task_batch_losses(self._model, batch, self._loss, step, seed, n_way, step_seed)
-        gradients = tape.gradient(losses.total, self._variables)
+            total = losses.total if scale is None else scale.apply(losses.total)
+        gradients = tape.gradient(total, self._variables)
         # Pre-training reaches only a part of the model. (Keras' variables cannot ask the tape for zeros.)
         gradients = [
             tf.zeros(variable.shape) if gradient is None else gradient
             for gradient, variable in zip(gradients, self._variables)
         ]
-        return losses, self._update.flatten(gradients)
+        gradient = self._update.flatten(gradients)
+        return losses, gradient if scale is None else scale.remove(gradient)
 
 
 def _mean(values) -> tf.Tensor:

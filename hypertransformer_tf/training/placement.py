@@ -1,0 +1,42 @@
+"""Task batches on the devices that compute them, before the step asks for them."""
+
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.training.strategy import own_episodes
+
+
+class PlacedBatch(NamedTuple):
+    """A task batch on its devices.
+
+    Attributes:
+      values: an `Episode` of tensors; with several replicas, of each replica's share.
+      n_way: classes of its episodes.
+    """
+
+    values: Any
+    n_way: int
+
+
+def place(batch: Episode, strategy: tf.distribute.Strategy, task_batch: int) -> PlacedBatch:
+    """Copies a task batch to the devices; called on the thread that draws episodes, so that no step waits for it.
+
+    Args:
+      batch: this process's part of the global NumPy task batch (`strategy.own_episodes`), all of it with one process.
+      strategy: the devices.
+      task_batch: episodes of the global task batch.
+    """
+    n_way = int(batch.query_labels.max()) + 1
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        with tf.device(strategy.extended.worker_devices[0]):
+            return PlacedBatch(Episode(*map(tf.constant, batch)), n_way)
+    share, own = task_batch // replicas, own_episodes(strategy, task_batch)
+
+    def replica_share(context: Any) -> Episode:
+        first = context.replica_id_in_sync_group * share - own.start
+        return Episode(*(tf.constant(field[first : first + share]) for field in batch))
+
+    return PlacedBatch(strategy.experimental_distribute_values_from_function(replica_share), n_way)
