@@ -10,6 +10,7 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.runs.restore import build_model
+from hypertransformer_tf.training.config import LAYERWISE
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.recipe import make_optimizer
 from hypertransformer_tf.training.step import TrainingStep
@@ -38,7 +39,8 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
     with strategy.scope():
         model = build_model(experiment, images)
         optimizer = make_optimizer(experiment.optimizer)
-        update = FlatUpdate(model.trainable_variables, optimizer, experiment.optimizer.average)
+        layerwise = experiment.optimizer.name in LAYERWISE
+        update = FlatUpdate(model.trainable_variables, optimizer, experiment.optimizer.average, layerwise)
     step = TrainingStep(model, update, experiment.loss, experiment.training, strategy)
     return TrainingParts(strategy, model, optimizer, update, step)
 
