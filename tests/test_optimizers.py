@@ -1,10 +1,15 @@
 """The optimisers of this stack are those of the papers: both stacks are held against one slow NumPy reference."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import numpy_optimizers
 import pytest
 import tensorflow as tf
+from small_runs import ROOT
 
 from hypertransformer_tf import keras_stack
 from hypertransformer_tf.training.config import LAYERWISE, OPTIMIZERS, OptimizerConfig
@@ -89,6 +94,49 @@ def test_the_average_is_that_of_the_reference(name):
     with update.averaged():
         _assert_agree(variables, numpy_optimizers.averages(_values(), after, 0.4))
     _assert_agree(variables, after[-1])
+
+
+@pytest.mark.slow
+def test_every_device_holds_what_the_reference_does(tmp_path):
+    """Variables and averages of two virtual devices, which need a process of their own."""
+    program = """
+import sys
+import numpy as np
+import tensorflow as tf
+from test_optimizers import _gradients, _settings, _update, SETTINGS
+from hypertransformer_tf.training.config import OPTIMIZERS
+from hypertransformer_tf.training.strategy import make_strategy
+strategy, held = make_strategy("mirrored"), {}
+assert strategy.num_replicas_in_sync == 2
+for name in OPTIMIZERS:
+    with strategy.scope():
+        variables, update = _update(_settings(name, SETTINGS["scheduled, clipped and decayed"]), average=0.4)
+    apply = tf.function(update.apply, autograph=False)
+    for gradients in _gradients():
+        apply(update.flatten([tf.constant(gradient) for gradient in gradients]))
+    def keep(kind):
+        for index, variable in enumerate(variables):
+            for device, value in enumerate(strategy.experimental_local_results(variable)):
+                held[f"{name}/{kind}/{device}/{index}"] = value.numpy()
+    keep("trained")
+    with update.averaged():
+        keep("average")
+np.savez(sys.argv[1], **held)
+"""
+    path = os.pathsep.join(str(folder) for folder in (ROOT, ROOT / "tests"))
+    environment = {**os.environ, "HT_VIRTUAL_DEVICES": "2", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": path}
+    command = [sys.executable, "-c", program, tmp_path / "held.npz"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    held = np.load(tmp_path / "held.npz")
+    for name in OPTIMIZERS:
+        after = _reference(_settings(name, SETTINGS["scheduled, clipped and decayed"]))
+        expected = {"trained": after[-1], "average": numpy_optimizers.averages(_values(), after, 0.4)}
+        for kind, values in expected.items():
+            for device in range(2):
+                for index, wanted in enumerate(values):
+                    found = held[f"{name}/{kind}/{device}/{index}"]
+                    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5, err_msg=f"{name} {kind} {device}")
 
 
 @pytest.mark.parametrize("settings", [{}, {"schedule": "exponential", "decay_steps": 4, "decay_rate": 0.5}])
