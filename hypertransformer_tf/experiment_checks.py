@@ -41,11 +41,15 @@ _NEEDS = (
         "episodes.unlabelled_per_class above 0",
         lambda parts: parts["episodes"].unlabelled_per_class > 0,
     ),
-    _Need("optimizer.weight_decay", "optimizer.name = 'adamw'", lambda parts: parts["optimizer"].name == "adamw"),
+    _Need(
+        "optimizer.weight_decay",
+        "optimizer.name = 'sgdw', 'adamw' or 'lamb'",
+        lambda parts: parts["optimizer"].name in ("sgdw", "adamw", "lamb"),
+    ),
     _Need(
         "optimizer.beta_2",
-        "optimizer.name = 'adam', 'adamw' or 'nadam'",
-        lambda parts: parts["optimizer"].name != "sgd",
+        "optimizer.name = 'adam', 'adamw', 'nadam' or 'lamb'",
+        lambda parts: parts["optimizer"].name not in ("sgd", "sgdw"),
     ),
     _Need(
         "optimizer.decay_rate",

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib.util
 import math
 
 import numpy as np
@@ -149,6 +150,38 @@ def test_smoothing_is_a_3x3_mean_with_black_outside(shape):
 
     expected = each_image(images, lambda image, _: each_channel(image, smoothed))
     np.testing.assert_array_equal(class_transforms.smooth(images), expected)
+
+
+@pytest.fixture(scope="module")
+def tensorflow_addons():
+    """TensorFlow Addons, where it is installed: only the older of the two stacks can have it."""
+    if importlib.util.find_spec("tensorflow_addons") is None:
+        pytest.skip("needs TensorFlow Addons")
+    import tensorflow_addons
+
+    return tensorflow_addons
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 28, 28, 1), (2, 3, 33, 20, 3)])
+def test_rotation_is_that_of_tensorflow_addons(tensorflow_addons, shape):
+    images, degrees = random_images(shape), np.array([31.0, -118.3, 5.2])[: shape[0]]
+    found = class_transforms.rotate(images, degrees)
+    for of_class, rotated, angle in zip(images, found, degrees):
+        expected = tensorflow_addons.image.rotate(of_class, math.radians(angle), interpolation="nearest").numpy()
+        # Its coordinates are float32: a pixel halfway between two may come from the other one.
+        assert (rotated == expected).mean() > 0.995
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_smoothing_is_that_of_tensorflow_addons(tensorflow_addons, shape):
+    images = random_images(shape)
+
+    def smoothed(image, _):
+        mean = tensorflow_addons.image.mean_filter2d(image.astype(np.float32), 3, "CONSTANT", 0.0).numpy()
+        return each_channel(mean, lambda plane: stretched(plane, plane))
+
+    difference = class_transforms.smooth(images).astype(int) - each_image(images, smoothed)
+    assert np.abs(difference).max() <= 1 and (difference == 0).mean() > 0.99  # halves may round either way
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ SHARED_HEAD = ("loss.shared_head = 0.5",)
         ("cnn.warmup_heads = 'trained'", (), "loss.head_steps above 0"),
         ("loss.variation = 0.1", (), "generator.add_trained_weights = True"),
         ("loss.max_remove_unlabelled = 0.1", (), "episodes.unlabelled_per_class above 0"),
-        ("optimizer.weight_decay = 0.1", (), "optimizer.name = 'adamw'"),
+        ("optimizer.weight_decay = 0.1", (), "optimizer.name = 'sgdw', 'adamw' or 'lamb'"),
         ("optimizer.beta_2 = 0.9", ("optimizer.name = 'sgd'",), "'adam'"),
+        ("optimizer.beta_2 = 0.9", ("optimizer.name = 'sgdw'",), "'adam'"),
         ("optimizer.decay_rate = 0.5", ("optimizer.schedule = 'cosine'",), "optimizer.schedule = 'exponential'"),
     ],
 )
@@ -40,6 +41,8 @@ def test_a_setting_without_effect_is_named_with_what_it_needs(binding, others, r
         ("loss.variation = 0.1", "generator.add_trained_weights = True"),
         ("loss.max_remove_unlabelled = 0.1", "episodes.unlabelled_per_class = 1"),
         ("optimizer.weight_decay = 0.1", "optimizer.name = 'adamw'"),
+        ("optimizer.weight_decay = 0.1", "optimizer.name = 'sgdw'"),
+        ("optimizer.weight_decay = 0.1", "optimizer.name = 'lamb'", "optimizer.beta_2 = 0.98"),
         ("optimizer.decay_rate = 0.5", "optimizer.schedule = 'exponential'"),
         ("optimizer.beta_2 = 0.999", "optimizer.name = 'sgd'"),  # the default
     ],

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hypertransformer_tf.runs.state import optimizer_arrays, restore_optimizer
-from hypertransformer_tf.training.config import OptimizerConfig
+from hypertransformer_tf.training.config import LAYERWISE, OptimizerConfig
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.recipe import make_optimizer
 
@@ -15,6 +15,9 @@ CONFIGS = {
     "adam": OptimizerConfig(name="adam", learning_rate=0.1, beta_2=0.99),
     "nadam": OptimizerConfig(name="nadam", learning_rate=0.1),
     "adamw": OptimizerConfig(name="adamw", learning_rate=0.1, weight_decay=0.2),
+    "sgdw": OptimizerConfig(name="sgdw", learning_rate=0.1, weight_decay=0.2),
+    "lamb": OptimizerConfig(name="lamb", learning_rate=0.1, weight_decay=0.2),
+    "clipped lamb": OptimizerConfig(name="lamb", learning_rate=0.1, clip_norm=0.5),
     "clipped sgd": OptimizerConfig(name="sgd", learning_rate=0.1, clip_norm=0.5),
     "clipped adam": OptimizerConfig(name="adam", learning_rate=0.1, clip_norm=0.5),
     "scheduled": OptimizerConfig(name="adam", schedule="cosine", decay_steps=4, warmup_steps=2, clip_norm=1.0),
@@ -30,6 +33,11 @@ def _variables(seed=0):
     return [tf.Variable(value) for value in _values(seed)]
 
 
+def _update(variables, config, average=0.0):
+    optimizer = make_optimizer(config)
+    return FlatUpdate(variables, optimizer, average, layerwise=config.name in LAYERWISE), optimizer
+
+
 def _train(update, steps):
     for step in steps:
         update.apply(update.flatten([tf.constant(value) for value in _values(100 + step)]))
@@ -41,9 +49,9 @@ def _assert_close(variables, expected):
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
-def test_it_equals_keras_update_of_separate_variables(config):
+def test_it_equals_the_optimisers_update_of_separate_variables(config):
     together, apart = _variables(), _variables()
-    update, optimizer = FlatUpdate(together, make_optimizer(config)), make_optimizer(config)
+    (update, _), optimizer = _update(together, config), make_optimizer(config)
     for step in range(6):
         _train(update, [step])
         optimizer.apply_gradients(zip(map(tf.constant, _values(100 + step)), apart))
@@ -56,6 +64,12 @@ def test_vector_and_variables_hold_the_same_after_an_update():
     update = FlatUpdate(variables, make_optimizer(CONFIGS["adam"]))
     _train(update, range(3))
     np.testing.assert_array_equal(update.vector.numpy(), np.concatenate([each.numpy().ravel() for each in variables]))
+
+
+def test_a_layerwise_optimiser_sees_each_variable():
+    _, optimizer = _update(_variables(), CONFIGS["lamb"])
+    sizes = sorted(int(np.prod(shape)) for shape in SHAPES)
+    assert sorted(array.size for array in optimizer_arrays(optimizer).values())[-6:] == sorted(2 * sizes)[-6:]
 
 
 def test_the_optimiser_sees_one_variable_whatever_the_model_has():
@@ -75,16 +89,16 @@ def test_variables_that_were_restored_are_gathered():
     _assert_close(variables, [value - 0.1 * gradient for value, gradient in zip(_values(7), _values(100))])
 
 
-@pytest.mark.parametrize("name", ["adam", "nadam", "clipped sgd", "scheduled"])
+@pytest.mark.parametrize("name", ["adam", "nadam", "clipped sgd", "sgdw", "lamb", "scheduled"])
 def test_a_restored_update_goes_on_bit_for_bit(name):
-    whole, optimizer = _variables(), make_optimizer(CONFIGS[name])
-    update = FlatUpdate(whole, optimizer)
+    whole = _variables()
+    update, optimizer = _update(whole, CONFIGS[name])
     _train(update, range(3))
     saved, state = [variable.numpy() for variable in whole], optimizer_arrays(optimizer)
     _train(update, range(3, 6))
 
-    restored, optimizer = _variables(seed=9), make_optimizer(CONFIGS[name])
-    update = FlatUpdate(restored, optimizer)
+    restored = _variables(seed=9)
+    update, optimizer = _update(restored, CONFIGS[name])
     for variable, value in zip(restored, saved):
         variable.assign(value)
     restore_optimizer(optimizer, state)
@@ -100,8 +114,8 @@ def test_a_restored_update_goes_on_bit_for_bit(name):
 def test_the_average_forgets_the_initial_values_and_then_decays_at_its_rate():
     variables = _variables()
     update = FlatUpdate(variables, make_optimizer(CONFIGS["sgd"]), average=0.6)
-    expected, decays = update.vector.numpy(), [min(0.6, done / (done + 10)) for done in range(1, 25)]
-    assert decays[0] < 0.1 and decays[-1] == 0.6
+    expected, decays = update.vector.numpy(), [min(0.6, done / (done + 9)) for done in range(1, 25)]
+    assert decays[0] == 0.1 and decays[-1] == 0.6
     for step, decay in enumerate(decays):
         _train(update, [step])
         expected = decay * expected + (1 - decay) * update.vector.numpy()
@@ -131,17 +145,18 @@ def test_without_an_average_nothing_is_added_to_a_checkpoint_and_nothing_changes
     assert update.state() == {}
 
 
-def test_a_restored_average_goes_on_bit_for_bit():
-    whole, optimizer = _variables(), make_optimizer(CONFIGS["adam"])
-    update = FlatUpdate(whole, optimizer, average=0.9)
+@pytest.mark.parametrize("name", ["adam", "nadam", "lamb"])
+def test_a_restored_average_goes_on_bit_for_bit(name):
+    whole = _variables()
+    update, optimizer = _update(whole, CONFIGS[name], average=0.9)
     _train(update, range(3))
     with update.averaged():
         saved = [variable.numpy() for variable in whole]
     state, more = optimizer_arrays(optimizer), update.state()
     _train(update, range(3, 6))
 
-    restored, optimizer = _variables(seed=9), make_optimizer(CONFIGS["adam"])
-    again = FlatUpdate(restored, optimizer, average=0.9)
+    restored = _variables(seed=9)
+    again, optimizer = _update(restored, CONFIGS[name], average=0.9)
     for variable, value in zip(restored, saved):
         variable.assign(value)
     restore_optimizer(optimizer, state)

@@ -15,6 +15,7 @@ ORDER = (
     "errors",
     "parent_death",
     "quiet_import",
+    "lamb",
     "keras_stack",
     "philox",
     "config_checks",

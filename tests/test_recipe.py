@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hypertransformer_tf.training.config import OptimizerConfig
+from hypertransformer_tf import keras_stack
+from hypertransformer_tf.training.config import OPTIMIZERS, OptimizerConfig
 from hypertransformer_tf.training.recipe import make_optimizer, make_schedule
 
 
@@ -58,7 +59,7 @@ def test_the_schedule_begins_when_the_warm_up_is_over():
 @pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine"])
 def test_a_rate_may_be_a_whole_number(schedule):
     optimizer = make_optimizer(OptimizerConfig(name="sgd", learning_rate=1, schedule=schedule))
-    assert float(tf.convert_to_tensor(optimizer.learning_rate)) == 1.0
+    assert keras_stack.learning_rate(optimizer) == 1.0
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
@@ -81,22 +82,12 @@ def test_an_optimiser_follows_its_schedule():
     np.testing.assert_allclose(positions, [1, 1.5, 1.75, 1.875], rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name, cls",
-    [
-        ("sgd", keras.optimizers.SGD),
-        ("adam", keras.optimizers.Adam),
-        ("adamw", keras.optimizers.AdamW),
-        ("nadam", keras.optimizers.Nadam),
-    ],
-)
-def test_names_are_those_of_keras_optimisers(name, cls):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimiser_has_the_settings_that_are_its_own(name):
     optimizer = make_optimizer(OptimizerConfig(name=name, learning_rate=0.25, beta_2=0.98, weight_decay=0.125))
-    assert type(optimizer) is cls
-    assert float(tf.convert_to_tensor(optimizer.learning_rate)) == pytest.approx(0.25)
-    if name != "sgd":
-        assert optimizer.beta_2 == pytest.approx(0.98)
-    assert (optimizer.weight_decay == 0.125) == (name == "adamw")
+    assert keras_stack.learning_rate(optimizer) == pytest.approx(0.25)
+    assert float(tf.convert_to_tensor(getattr(optimizer, "beta_2", 0.98))) == pytest.approx(0.98)
+    assert hasattr(optimizer, "beta_2") == (not name.startswith("sgd"))
 
 
 def test_sgd_is_plain_gradient_descent():

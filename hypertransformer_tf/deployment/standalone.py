@@ -2,12 +2,9 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from hypertransformer_tf.deployment.portable_cnn import PortableCnn, PortableConvolution
-
-# The one step without a layer of its own. Keras 2.15 has no `keras.ops`, and saves TensorFlow's operations.
-_reciprocal_root = keras.ops.rsqrt if hasattr(keras, "ops") else tf.math.rsqrt
+from hypertransformer_tf.keras_stack import reciprocal_root
 
 
 def standalone_model(cnn: PortableCnn, name: str = "classifier") -> keras.Model:
@@ -74,7 +71,7 @@ def _normalise(inputs, convolution: PortableConvolution):
     mean_square = layers.Multiply(name=f"square_of_mean_{index}")([own_mean, own_mean])
     variance = layers.Subtract(name=f"variance_{index}")([squares, mean_square])
     centred = layers.Subtract(name=f"blended_centre_{index}")([centred, own_mean])
-    outputs = layers.Multiply(name=f"normalised_{index}")([centred, _reciprocal_root(variance)])
+    outputs = layers.Multiply(name=f"normalised_{index}")([centred, reciprocal_root(variance)])
     return _affine(outputs, convolution.gamma, convolution.beta, name=f"scale_and_offset_{index}")
 
 

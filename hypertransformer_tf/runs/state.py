@@ -6,6 +6,7 @@ from typing import Any, Dict, Mapping
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf import keras_stack
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.model.training_only import is_for_training_only
@@ -22,11 +23,8 @@ def model_arrays(model: HyperTransformer) -> Dict[str, np.ndarray]:
 
 
 def optimizer_arrays(optimizer: Any) -> Dict[str, np.ndarray]:
-    """Copies of the optimiser's variables, in the order in which it makes them."""
-    return {
-        f"optimizer/{index:05d}": np.array(tf.convert_to_tensor(variable))
-        for index, variable in enumerate(_variables(optimizer))
-    }
+    """Copies of the optimiser's variables, in one order on both stacks."""
+    return {name: np.array(tf.convert_to_tensor(variable)) for name, variable in _named(optimizer).items()}
 
 
 def restore_model(model: HyperTransformer, arrays: Mapping[str, np.ndarray]) -> None:
@@ -36,8 +34,7 @@ def restore_model(model: HyperTransformer, arrays: Mapping[str, np.ndarray]) -> 
 
 def restore_optimizer(optimizer: Any, arrays: Mapping[str, np.ndarray]) -> None:
     """Puts arrays of `optimizer_arrays` back. Raises UserError if they are of another optimiser."""
-    variables = {f"optimizer/{index:05d}": variable for index, variable in enumerate(_variables(optimizer))}
-    _assign(variables, arrays, "optimizer/")
+    _assign(_named(optimizer), arrays, "optimizer/")
 
 
 def restore_shared_features(model: HyperTransformer, arrays: Mapping[str, np.ndarray]) -> None:
@@ -99,9 +96,9 @@ def _for_classes(name: str, array: np.ndarray, shape: tuple) -> np.ndarray:
     return array[: shape[0]] if name.endswith("/weight_embeddings") else array
 
 
-def _variables(optimizer: Any) -> list:
-    variables = optimizer.variables
-    return list(variables() if callable(variables) else variables)
+def _named(optimizer: Any) -> Dict[str, Any]:
+    variables = keras_stack.optimizer_variables(optimizer)
+    return {f"optimizer/{index:05d}": variable for index, variable in enumerate(variables)}
 
 
 def _assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], prefix: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.weights import GeneratedWeights
+from hypertransformer_tf.keras_stack import tensorflow_variable
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.serving import request_checks
 from hypertransformer_tf.serving.flat_weights import flat_layout, flat_size, flatten, unflatten
@@ -114,13 +115,8 @@ class ServedWeights(tf.Module):
     def __init__(self, model: HyperTransformer, signatures: Mapping[str, Any]):
         super().__init__(name="hypertransformer")
         read = {id(variable) for graph in signatures.values() for variable in graph.graph.variables}
-        named = {name: _tensorflow_variable(variable) for name, variable in model.named_variables().items()}
+        named = {name: tensorflow_variable(variable) for name, variable in model.named_variables().items()}
         self.variables_by_name = {name: variable for name, variable in named.items() if id(variable) in read}
-
-
-def _tensorflow_variable(variable: Any) -> tf.Variable:
-    # Keras 3 wraps TensorFlow's variables, Keras 2.15 does not.
-    return variable if isinstance(variable, tf.Variable) else variable.value
 
 
 def _spec(name: str) -> tf.TensorSpec:

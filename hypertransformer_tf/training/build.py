@@ -12,6 +12,7 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.runs.restore import build_model
+from hypertransformer_tf.training.config import LAYERWISE
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.loss_scale import LossScale
 from hypertransformer_tf.training.recipe import make_optimizer
@@ -45,8 +46,13 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
     with strategy.scope():
         model = build_model(experiment, images, dtype, form)
         optimizer = make_optimizer(experiment.optimizer)
-        loss_scale = LossScale() if precision == "float16" else None
-        update = FlatUpdate(model.trainable_variables, optimizer, experiment.optimizer.average, loss_scale)
+        update = FlatUpdate(
+            model.trainable_variables,
+            optimizer,
+            experiment.optimizer.average,
+            layerwise=experiment.optimizer.name in LAYERWISE,
+            loss_scale=LossScale() if precision == "float16" else None,
+        )
     step = TrainingStep(model, update, experiment.loss, experiment.training, strategy)
     return TrainingParts(strategy, model, optimizer, update, step)
 

@@ -7,7 +7,8 @@ import gin
 from hypertransformer_tf.config_checks import require_flag, require_number_between, require_one_of, require_whole_number
 from hypertransformer_tf.errors import UserError
 
-OPTIMIZERS = ("sgd", "adam", "adamw", "nadam")
+OPTIMIZERS = ("sgd", "sgdw", "adam", "adamw", "nadam", "lamb")
+LAYERWISE = ("lamb",)  # these treat each variable by its norm
 PRECISIONS = ("float32", "bfloat16", "float16")
 CONVOLUTION_FORMS = ("auto", "folded", "plain", "grouped")
 SCHEDULES = ("constant", "exponential", "cosine")
@@ -60,7 +61,8 @@ class OptimizerConfig:
     """Keras' optimiser and its learning rate.
 
     Attributes:
-      name: `sgd` (plain gradient descent), `adam`, `adamw` or `nadam`.
+      name: `sgd` (plain gradient descent), `adam`, `nadam`, `lamb` (You et al., 2020), or `sgdw` and `adamw`, with
+        decoupled weight decay (Loshchilov and Hutter, 2019).
       learning_rate: at the end of the warm-up.
       schedule: `constant`, `exponential` (times `decay_rate` every `decay_steps`, not in stairs) or `cosine` (to zero
         over `decay_steps`, then it stays there).
@@ -68,8 +70,8 @@ class OptimizerConfig:
       decay_steps: steps; see `schedule`.
       warmup_steps: steps of linear increase from zero, before the schedule begins.
       clip_norm: gradients of a larger global norm are scaled down to it; 0 is no clipping.
-      weight_decay: of `adamw`, per step and learning rate.
-      beta_2: second-moment decay of the Adam family.
+      weight_decay: of `sgdw`, `adamw` and `lamb`, per step and learning rate.
+      beta_2: second-moment decay of all but `sgd` and `sgdw`.
       average: decay per step of a moving average of the trained variables, which is what is validated, kept and used
         (Polyak and Juditsky, 1992); 0 uses the variables themselves.
     """

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf import keras_stack
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import SaveError, UserError
@@ -175,7 +176,7 @@ class TrainingLoop:
         self._check_finite()
         line = self._log.take_line()
         if line:
-            line["learning_rate"] = float(tf.convert_to_tensor(self._optimizer.learning_rate))
+            line["learning_rate"] = keras_stack.learning_rate(self._optimizer)
             self._write({f"train/{name}": value for name, value in line.items()})
 
     def _validate(self, progress: ProgressReporter) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Union
 import keras
 import tensorflow as tf
 
+from hypertransformer_tf import keras_stack
 from hypertransformer_tf.training.config import OptimizerConfig
 
 
@@ -48,12 +49,8 @@ def make_schedule(config: OptimizerConfig) -> Any:
     return WarmUp(rate, config.warmup_steps) if config.warmup_steps else rate
 
 
-def make_optimizer(config: OptimizerConfig) -> keras.optimizers.Optimizer:
-    """Keras' optimiser of that name."""
-    arguments = {"learning_rate": make_schedule(config), "global_clipnorm": config.clip_norm or None}
-    if config.name == "sgd":
-        return keras.optimizers.SGD(**arguments)
-    arguments["beta_2"] = config.beta_2
-    if config.name == "adamw":
-        return keras.optimizers.AdamW(weight_decay=config.weight_decay, **arguments)
-    return {"adam": keras.optimizers.Adam, "nadam": keras.optimizers.Nadam}[config.name](**arguments)
+def make_optimizer(config: OptimizerConfig) -> Any:
+    """The stack's optimiser of that name."""
+    return keras_stack.make_optimizer(
+        config.name, make_schedule(config), config.clip_norm or None, config.beta_2, config.weight_decay
+    )

@@ -1,0 +1,66 @@
+"""Checkpoints, presets and SavedModels move between the two stacks, TensorFlow 2.15 and the current one, either way.
+
+HT_OTHER_STACK_PYTHON names a Python of the other stack, with the extra it needs and pytest: BUILD_NOTES.md.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from small_runs import ROOT, latest
+from stack_exchange import RUNS
+
+HERE = pathlib.Path(__file__).resolve().parent
+VARIABLE = "HT_OTHER_STACK_PYTHON"
+
+
+@pytest.fixture(scope="module")
+def other_python():
+    python = os.environ.get(VARIABLE)
+    if not python:
+        pytest.skip(f"needs {VARIABLE}, a Python with the other stack")
+    return python
+
+
+def _run(python, action, folder, cache):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]),
+        "HT_CACHE_DIR": str(cache),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [python, HERE / "stack_exchange.py", action, folder]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=1_500)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module", params=["from here to the other", "from the other to here"])
+def exchanged(request, other_python, tmp_path_factory, cache_of_this_run):
+    """The folder in which one stack wrote and the other went on."""
+    writer, reader = sys.executable, other_python
+    if request.param.startswith("from the other"):
+        writer, reader = reader, writer
+    folder = tmp_path_factory.mktemp("exchange")
+    _run(writer, "write", folder, cache_of_this_run)
+    _run(reader, "go_on", folder, cache_of_this_run)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_the_other_stack_goes_on_with_ends_as_it_would_have(exchanged, name):
+    ours, whole = (latest(exchanged / part / name) for part in ("halves", "whole"))
+    assert ours.step == whole.step == 6 and ours.arrays.keys() == whole.arrays.keys()
+    for array, expected in whole.arrays.items():
+        assert ours.arrays[array].dtype == expected.dtype
+        np.testing.assert_allclose(ours.arrays[array], expected, rtol=1e-3, atol=1e-4, err_msg=array)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["preset", "served", "classifier"])
+def test_what_one_stack_wrote_answers_the_same_on_the_other(exchanged, kind):
+    expected, answers = (np.load(exchanged / f"{name}.npz")[kind] for name in ("expected", "answers"))
+    np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-4)
