@@ -1,8 +1,24 @@
 """What differs between the two Keras stacks, 2.15 and 3."""
 
-from typing import Any, Dict
+import functools
+from typing import Any, Callable, Dict
 
 import keras
+
+
+def build_once(build: Callable[..., None]) -> Callable[..., None]:
+    """For a layer's `build`: the first call makes the variables, later ones do nothing.
+
+    Only Keras 3 notes by itself that a layer whose `build` was called is built.
+    """
+
+    @functools.wraps(build)
+    def build_if_needed(layer: keras.layers.Layer, *shapes: Any, **named_shapes: Any) -> None:
+        if not layer.built:
+            build(layer, *shapes, **named_shapes)
+            layer.built = True
+
+    return build_if_needed
 
 
 def variables_by_path(layer: keras.layers.Layer) -> Dict[str, Any]:

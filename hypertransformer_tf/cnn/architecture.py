@@ -80,12 +80,12 @@ def build_architecture(config: CnnConfig, image_shape: Shape) -> Architecture:
       UserError: the images are not square, or too small for the CNN.
     """
     if image_shape[0] != image_shape[1]:
-        raise UserError(f"images of shape {tuple(image_shape)} are not square: the generated CNN needs H equal to W.")
+        raise UserError(f"images of shape {image_shape} are not square: the generated CNN needs H equal to W.")
     pooled = config.architecture == "maxpool-4-layer"
     count = 3 if config.architecture == "3-layer" else 4
     padding, pool = ("SAME", 2) if pooled else ("VALID", 1)
     first, last = config.trained_layers, count + config.trained_layers
-    convolutions, shape = [], tuple(image_shape)
+    convolutions, shape = [], image_shape
     for index in range(1, count + 1):
         side = _output_side(shape[0], config.kernel_size, config.stride, padding, pool)
         if side < 1:

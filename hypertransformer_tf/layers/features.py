@@ -1,12 +1,13 @@
 """Feature extractors: from a support sample to a vector (paper, Section 3)."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.keras_stack import build_once
 
 
 class LocalFeatures(keras.layers.Layer):
@@ -40,9 +41,8 @@ class LocalFeatures(keras.layers.Layer):
         self.initializer = initializer
         self.convolutions: List[Tuple[tf.Variable, tf.Variable, int]] = []
 
-    def build(self, input_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any) -> None:
         side, channels = int(input_shape[1]), int(input_shape[-1])
         kernel_size, usual_stride = min(self.kernel_size, side), 1 if side < self.kernel_size else 2
         for index in range(1, self.layers + 1):
@@ -57,7 +57,6 @@ class LocalFeatures(keras.layers.Layer):
             bias = self.add_weight(name=f"convolution_{index}_bias", shape=(self.features,), initializer="zeros")
             self.convolutions.append((kernel, bias, stride))
             side, channels = (side - kernel_size) // stride + 1, self.features
-        self.built = True
 
     @property
     def output_size(self) -> int:
@@ -72,7 +71,7 @@ class LocalFeatures(keras.layers.Layer):
             features.append(tf.reduce_mean(activations if self.nonlinear else outputs, axis=(1, 2)))
         return tf.concat(features, -1)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(
             features=self.features,
@@ -108,14 +107,12 @@ class LogitsFeatures(keras.layers.Layer):
             )
         self._flat_size = 0
 
-    def build(self, input_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any) -> None:
         if self.convolution is not None:
             self.convolution.build(input_shape)
         if self.source != "convolution":
             self._flat_size = int(input_shape[1]) * int(input_shape[2]) * int(input_shape[3])
-        self.built = True
 
     @property
     def output_size(self) -> int:
@@ -128,7 +125,7 @@ class LogitsFeatures(keras.layers.Layer):
             features.append(self.convolution(inputs))
         return tf.concat(features, -1)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(
             source=self.source, features=self.features, nonlinear=self.nonlinear, initializer=self.initializer
@@ -168,9 +165,8 @@ class SharedFeatures(keras.layers.Layer):
         self.convolutions: List[Tuple[tf.Variable, tf.Variable, int]] = []
         self.norms: List[Tuple[tf.Variable, tf.Variable]] = []
 
-    def build(self, input_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any) -> None:
         self._check_size(int(input_shape[-3]))
         channels = int(input_shape[-1])
         for index in range(1, self.layers + 1):
@@ -186,7 +182,6 @@ class SharedFeatures(keras.layers.Layer):
                 gamma = self.add_weight(name=f"norm_{index}_gamma", shape=(channels,), initializer="ones")
                 beta = self.add_weight(name=f"norm_{index}_beta", shape=(channels,), initializer="zeros")
                 self.norms.append((gamma, beta))
-        self.built = True
 
     def _check_size(self, image_side: int) -> None:
         side = image_side
@@ -207,13 +202,20 @@ class SharedFeatures(keras.layers.Layer):
                 outputs = self._normalise(outputs, shape, support_mask, *self.norms[index])
         return tf.reshape(tf.reduce_mean(outputs, axis=(1, 2)), (shape[0], shape[1], self.features))
 
-    def _normalise(self, outputs, shape, support_mask, gamma, beta) -> tf.Tensor:
+    def _normalise(
+        self,
+        outputs: tf.Tensor,
+        shape: tf.Tensor,
+        support_mask: Optional[tf.Tensor],
+        gamma: tf.Variable,
+        beta: tf.Variable,
+    ) -> tf.Tensor:
         episodes = tf.reshape(outputs, (shape[0], shape[1]) + tuple(outputs.shape[1:]))
         gamma, beta = tf.convert_to_tensor(gamma)[tf.newaxis], tf.convert_to_tensor(beta)[tf.newaxis]
         normalised = normalise(episodes, batch_moments(episodes, support_mask), gamma, beta)
         return tf.reshape(normalised, (-1,) + tuple(outputs.shape[1:]))
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(
             features=self.features,

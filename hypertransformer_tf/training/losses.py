@@ -8,6 +8,7 @@ from hypertransformer_tf.baselines.baseline import Answer, Baseline
 from hypertransformer_tf.cnn.readout import read_convolution
 from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.dropout import Dropout
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.training.config import LossConfig
@@ -149,7 +150,7 @@ def _variation(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
 
     The logits layer, whose weights are meant to differ between episodes, takes no part.
     """
-    ratios = []
+    ratios: List[tf.Tensor] = []
     for spec, blocks, trained in zip(model.architecture.convolutions, weights.blocks, model.query_weights):
         if blocks is None:
             continue
@@ -162,6 +163,8 @@ def _variation(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
 
 
 def _shared_head(model: HyperTransformer, batch: Episode, shared_features: tf.Tensor, config: LossConfig) -> Losses:
+    if model.shared_head is None:
+        raise UserError("loss.shared_head needs a model with such a head: make it with shared_head_classes above 0.")
     logits = model.shared_head(shared_features)  # (T, S, classes)
     loss = _cross_entropy(batch.support_classes, logits, config)
     return Losses(loss, loss, _accuracy(batch.support_classes, logits))

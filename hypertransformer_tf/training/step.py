@@ -1,6 +1,6 @@
 """One training step over a task batch, compiled and distributed."""
 
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -62,7 +62,7 @@ class TrainingStep:
             return Episode(*map(tf.constant, batch))
         share, own = self._config.task_batch // replicas, own_episodes(self._strategy, self._config.task_batch)
 
-        def replica_share(context) -> Episode:
+        def replica_share(context: tf.distribute.ReplicaContext) -> Episode:
             first = context.replica_id_in_sync_group * share - own.start
             return Episode(*(tf.constant(field[first : first + share]) for field in batch))
 
@@ -114,8 +114,7 @@ class TrainingStep:
         return losses, self._update.flatten(gradients)
 
 
-def _mean(values) -> tf.Tensor:
-    values = list(values)
+def _mean(values: Sequence[tf.Tensor]) -> tf.Tensor:
     return values[0] if len(values) == 1 else tf.add_n(values) / len(values)
 
 
