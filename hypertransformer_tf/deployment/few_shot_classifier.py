@@ -26,9 +26,9 @@ _AT_ONCE = 256  # pictures
 class FewShotClassifier(ClassifierMixin, BaseEstimator):
     """Learns classes from a few pictures of each: a trained HyperTransformer writes a small CNN for them.
 
-    Example:
-      classifier = FewShotClassifier(model="omniglot").fit(images, labels)
-      classifier.predict(["new/picture.png"])
+    Examples:
+      >>> classifier = FewShotClassifier(model="omniglot").fit(images, labels)
+      >>> classifier.predict(["new/picture.png"])
 
     Args:
       model: a trained, inductive model: a preset's name, the directory of a preset or a run, or a `HyperTransformer`.

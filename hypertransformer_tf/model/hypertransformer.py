@@ -37,10 +37,10 @@ class HyperTransformer(keras.Model):
 
     Zhmoginov, Sandler and Vladymyrov, "HyperTransformer", ICML 2022 (arXiv 2201.04182), Section 3.
 
-    Example:
-      model = HyperTransformer(image_shape=(28, 28, 1), n_way=5)
-      weights = model.generate(support_images, support_labels)
-      logits = model.classify(query_images, weights)
+    Examples:
+      >>> model = HyperTransformer(image_shape=(28, 28, 1), n_way=5)
+      >>> weights = model.generate(support_images, support_labels)
+      >>> logits = model.classify(query_images, weights)
 
     Args:
       image_shape: (H, W, C) of the images, H equal to W.
