@@ -9,6 +9,7 @@ Importing the package does not import TensorFlow; using a name that needs it doe
 """
 
 import importlib
+from typing import Any, List
 
 __version__ = "0.1.0"
 
@@ -30,11 +31,11 @@ _WHERE = {
 __all__ = ["__version__", *sorted(_WHERE)]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_WHERE[name]), name)
 
 
-def __dir__():
+def __dir__() -> List[str]:
     return __all__

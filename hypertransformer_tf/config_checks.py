@@ -11,6 +11,11 @@ def is_whole_number(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
+def is_real_number(value: Any) -> bool:
+    """Whether `value` is a real number; True is none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def require_whole_number(parameter: str, value: Any, at_least: int) -> None:
     """Raises UserError unless `value` is an integer (True and 3.0 are none) >= `at_least`."""
     if not is_whole_number(value) or value < at_least:
@@ -19,15 +24,13 @@ def require_whole_number(parameter: str, value: Any, at_least: int) -> None:
 
 def require_number_between(parameter: str, value: Any, low: float, high: float) -> None:
     """Raises UserError unless `value` is a real number with low <= value <= high."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high:
+    if not is_real_number(value) or not low <= value <= high:
         raise UserError(f"{parameter} = {value!r}: it must be a number from {low:g} to {high:g}.")
 
 
 def require_rate(parameter: str, value: Any) -> None:
     """Raises UserError unless `value` is a real number with 0 <= value < 1."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < 1:
+    if not is_real_number(value) or not 0 <= value < 1:
         raise UserError(f"{parameter} = {value!r}: it must be a rate of 0 or more and below 1.")
 
 

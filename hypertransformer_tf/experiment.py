@@ -1,7 +1,7 @@
 """All settings of a run in one value, from gin files and bindings. Knows nothing of TensorFlow."""
 
 import dataclasses
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union, get_type_hints
 
 from hypertransformer_tf.baselines.config import MamlConfig, MethodConfig, OracleConfig
 from hypertransformer_tf.baselines.method_checks import check_method
@@ -9,6 +9,7 @@ from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.config import check_all_used, configured, loaded_configuration
 from hypertransformer_tf.config_record import configuration_text, effective_configuration
 from hypertransformer_tf.data.config import DataConfig
+from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.episodes.augmentation import AugmentationConfig
 from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig
@@ -45,7 +46,7 @@ class Experiment:
     training: TrainingConfig
     evaluation: EvaluationConfig
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         check_together(parts)
         check_method(parts)
@@ -53,7 +54,7 @@ class Experiment:
     @classmethod
     def from_configuration(cls) -> "Experiment":
         """Constructs every part from the gin configuration in force. Raises UserError for a wrong value."""
-        return cls(**{field.name: configured(field.type) for field in dataclasses.fields(cls)})
+        return cls(**{name: configured(part) for name, part in get_type_hints(cls).items()})
 
     @property
     def model(self) -> ModelConfig:
@@ -68,7 +69,7 @@ class Experiment:
         """A gin file that repeats this run."""
         return configuration_text(*self._parts())
 
-    def training_sampler(self, images) -> Union[EpisodeSampler, MixedSampler]:
+    def training_sampler(self, images: ImagesByClass) -> Union[EpisodeSampler, MixedSampler]:
         """Augmented episodes of the meta-training classes."""
         seed = self.training.seed
 
@@ -79,7 +80,7 @@ class Experiment:
             return MixedSampler(sampler, self.episodes, seed, "train")
         return sampler(self.episodes)
 
-    def evaluation_sampler(self, images, split: str) -> EpisodeSampler:
+    def evaluation_sampler(self, images: ImagesByClass, split: str) -> EpisodeSampler:
         """Episodes of a split as they are, without augmentation; the same for every run with this seed."""
         plain = AugmentationConfig(), ImageAugmentationConfig(enabled=False)
         return EpisodeSampler(images, split, self.episodes, *plain, self.training.seed)

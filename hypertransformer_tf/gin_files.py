@@ -8,7 +8,7 @@ every error is one sentence that names the file and the line.
 import difflib
 import pathlib
 import tokenize
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, Collection, Iterator, NamedTuple, Optional
 
 import gin
 from gin import config_parser
@@ -31,6 +31,7 @@ class Binding(NamedTuple):
 
     @property
     def name(self) -> str:
+        """As it is written in a gin file, such as `episodes.n_way`."""
         scoped = f"{self.scope}/{self.configurable}" if self.scope else self.configurable
         return f"{scoped}.{self.parameter}" if self.parameter else scoped
 
@@ -83,7 +84,7 @@ def find_gin_file(name: str, beside: Optional[pathlib.Path] = None, origin: str 
     )
 
 
-def nearest(wrong: str, known: set[str]) -> str:
+def nearest(wrong: str, known: Collection[str]) -> str:
     """'; did you mean a or b?' without the question mark, or the whole list, or nothing."""
     close = difflib.get_close_matches(wrong, sorted(known), n=3, cutoff=0.5)
     if close:

@@ -1,8 +1,9 @@
 """What differs between the two stacks: Keras 3, and Keras 2.15 with TensorFlow Addons (TFA)."""
 
 import contextlib
+import functools
 import warnings
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import keras
 import tensorflow as tf
@@ -12,6 +13,21 @@ from hypertransformer_tf.errors import UserError
 KERAS_2 = keras.__version__.startswith("2.")
 
 # --- layers and variables ---------------------------------------------------------------------------------------------
+
+
+def build_once(build: Callable[..., None]) -> Callable[..., None]:
+    """For a layer's `build`: the first call makes the variables, later ones do nothing.
+
+    Only Keras 3 notes by itself that a layer whose `build` was called is built.
+    """
+
+    @functools.wraps(build)
+    def build_if_needed(layer: keras.layers.Layer, *shapes: Any, **named_shapes: Any) -> None:
+        if not layer.built:
+            build(layer, *shapes, **named_shapes)
+            layer.built = True
+
+    return build_if_needed
 
 
 def variables_by_path(layer: keras.layers.Layer) -> Dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy_reference import value
 
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
 from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
@@ -179,6 +180,11 @@ def test_the_shared_head_predicts_the_real_class_from_the_shared_features(model)
     expected = _cross_entropy(BATCH.support_classes, _shared_head_logits(model))
     losses = _losses(model, shared_head=0.5)
     assert losses["total"] - losses["cross_entropy"] == pytest.approx(0.5 * expected, rel=1e-4)
+
+
+def test_a_model_without_a_shared_head_is_refused_by_its_loss():
+    with pytest.raises(UserError, match="shared_head_classes"):
+        _losses(HyperTransformer(SHAPE, N_WAY, CONFIG), shared_head=0.5)
 
 
 @pytest.mark.parametrize("step, weight", [(0, 0.5), (30, 0.35), (100, 0.0), (101, 0.0)])

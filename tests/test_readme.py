@@ -59,12 +59,6 @@ def test_a_block_runs_as_it_stands(number, root, environment):
     assert "Traceback" not in done.stderr
 
 
-def test_files_that_the_readme_links_to_are_there():
-    assert TEXT, "there is no README.md"
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", TEXT) + re.findall(r'src="([^":]+)"', TEXT)
-    assert not [link for link in links if not (ROOT / link).exists()]
-
-
 def test_gin_files_that_the_readme_names_are_there():
     assert TEXT, "there is no README.md"
     assert not [name for name in re.findall(r"gin/[\w/]+\.gin", TEXT) if not (ROOT / name).exists()]

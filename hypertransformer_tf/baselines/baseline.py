@@ -1,7 +1,7 @@
 """What every baseline has in common: the HyperTransformer's interface, `generate` and `classify`."""
 
 import abc
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,7 @@ from hypertransformer_tf.baselines.trained_convolutions import TrainedConvolutio
 from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.episodes.episode import Episode
-from hypertransformer_tf.keras_stack import variables_by_path
+from hypertransformer_tf.keras_stack import build_once, variables_by_path
 from hypertransformer_tf.layers.dropout import Dropout
 from hypertransformer_tf.model import checks
 from hypertransformer_tf.model.images import scale_images
@@ -44,8 +44,8 @@ class Baseline(keras.Model):
         self, image_shape: Sequence[int], n_way: int, cnn: CnnConfig, convolution_form: str = "folded", **kwargs: Any
     ):
         super().__init__(**kwargs)
-        self.image_shape, self.n_way = tuple(int(size) for size in image_shape), int(n_way)
-        checks.model_arguments(self.image_shape, self.n_way, convolution_form)
+        self.n_way = int(n_way)
+        self.image_shape = checks.model_arguments(image_shape, self.n_way, convolution_form)
         self.cnn, self.convolution_form = cnn, convolution_form
         self.architecture = build_architecture(cnn, self.image_shape)
         self.convolutions = TrainedConvolutions(self.architecture, cnn, convolution_form, name="convolutions")
@@ -103,18 +103,16 @@ class Baseline(keras.Model):
         """All variables by a name that says where they are, such as `convolutions/layer_1/kernel`."""
         return variables_by_path(self)
 
-    def call(self, inputs):
+    def call(self, inputs: Tuple[Any, ...]) -> tf.Tensor:
         """Logits for (support_images, support_labels, query_images): `generate`, then `classify`."""
         support_images, support_labels, query_images = inputs
         return self.classify(query_images, self.generate(support_images, support_labels))
 
-    def build(self, input_shape=None):
+    @build_once
+    def build(self, input_shape: Any = None) -> None:
         """Creates all variables; constructors do this, so that a model is complete once made."""
-        if self.built:
-            return
         for layer in self._flatten_layers(include_self=False, recursive=False):
             layer.build()
-        self.built = True
 
     @abc.abstractmethod
     def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> Any:
@@ -145,5 +143,5 @@ def for_each_episode(episodes: Any, tensor: tf.Tensor) -> tf.Tensor:
     return tf.broadcast_to(tensor, (episodes, *tensor.shape[1:]))
 
 
-def _map(change, learned: Any) -> Any:
+def _map(change: Callable[[tf.Tensor], tf.Tensor], learned: Any) -> Any:
     return tf.nest.map_structure(lambda value: None if value is None else change(value), learned)

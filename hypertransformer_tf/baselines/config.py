@@ -34,7 +34,7 @@ class MethodConfig:
 
     name: str = "hypertransformer"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_one_of("method.name", self.name, METHODS)
 
     @property
@@ -67,7 +67,7 @@ class MamlConfig:
     learn_inner_rates: bool = False
     multi_step_loss_steps: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_whole_number("maml.inner_steps", self.inner_steps, at_least=1)
         require_number_between("maml.inner_learning_rate", self.inner_learning_rate, 0, 1e3)
         if self.evaluation_steps is not None:

@@ -18,6 +18,8 @@ from hypertransformer_tf.baselines.baseline import (
 from hypertransformer_tf.baselines.config import MamlConfig
 from hypertransformer_tf.cnn.run import run_cnn, run_logits
 from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
+from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.keras_stack import build_once
 from hypertransformer_tf.layers.trained_weights import TrainedLogits
 from hypertransformer_tf.model.images import scale_images
 
@@ -30,8 +32,8 @@ class Maml(Baseline):
     leading axis T from the beginning, so that the gradient of the summed losses is each episode's own.
 
     Args:
+      *args, **kwargs: as for `Baseline`.
       maml: the inner loop.
-      others: as for `Baseline`.
     """
 
     def __init__(self, *args: Any, maml: MamlConfig, **kwargs: Any):
@@ -44,7 +46,7 @@ class Maml(Baseline):
             self.inner_rates = InnerRates(maml.inner_steps, spec.index, maml.inner_learning_rate, name="inner_rates")
         self.build(None)
 
-    def training_answers(self, batch, step, n_way) -> List[Answer]:
+    def training_answers(self, batch: Episode, step: tf.Tensor, n_way: Optional[int]) -> List[Answer]:
         support, query = scale_images(batch.support_images), scale_images(batch.query_images)
         steps, slide = self.maml.inner_steps, self.maml.multi_step_loss_steps
         learned = self._inner_loop(support, batch.support_labels, None, n_way or self.n_way, steps)
@@ -53,14 +55,16 @@ class Maml(Baseline):
         weights = multi_step_weights(step, slide, steps)
         return [Answer(self._answer(query, each), batch.query_labels, weights[i]) for i, each in enumerate(learned)]
 
-    def _learn(self, images, labels, mask: Optional[tf.Tensor], n_way: int) -> GeneratedWeights:
+    def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> GeneratedWeights:
         steps = self.maml.evaluation_steps or self.maml.inner_steps
         return self._inner_loop(images, labels, mask, n_way, steps)[-1]
 
-    def _answer(self, images, learned: GeneratedWeights) -> tf.Tensor:
+    def _answer(self, images: tf.Tensor, learned: GeneratedWeights) -> tf.Tensor:
         return run_cnn(images, learned, self.architecture, self.cnn.activation, self.convolution_form)[0]
 
-    def _inner_loop(self, images, labels, mask, n_way: int, steps: int) -> List[GeneratedWeights]:
+    def _inner_loop(
+        self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int, steps: int
+    ) -> List[GeneratedWeights]:
         """The CNNs after each gradient step on the support set."""
         members = one_hot_labelled(labels, mask, n_way)
         episodes = images.shape[0] or tf.shape(images)[0]
@@ -72,7 +76,14 @@ class Maml(Baseline):
             after.append(self.convolutions.with_statistics(images, mask, weights))
         return after
 
-    def _inner_step(self, images, members, mask, weights: GeneratedWeights, step: int) -> GeneratedWeights:
+    def _inner_step(
+        self,
+        images: tf.Tensor,
+        members: tf.Tensor,
+        mask: Optional[tf.Tensor],
+        weights: GeneratedWeights,
+        step: int,
+    ) -> GeneratedWeights:
         """theta' = theta - alpha * gradient of the support loss (paper, Equation 1)."""
         tensors = adapted(weights)
         with tf.GradientTape() as tape:
@@ -84,7 +95,9 @@ class Maml(Baseline):
         rates = self._rates(step)
         return self._replaced(weights, [w - rate * g for w, rate, g in zip(tensors, rates, gradients)])
 
-    def _support_loss(self, images, members, mask, weights: GeneratedWeights) -> tf.Tensor:
+    def _support_loss(
+        self, images: tf.Tensor, members: tf.Tensor, mask: Optional[tf.Tensor], weights: GeneratedWeights
+    ) -> tf.Tensor:
         features, _ = self.convolutions.run_support(images, weights.convolutions, mask)
         return labelled_cross_entropy(run_logits(features, weights.logits, self.architecture.logits), members)
 
@@ -112,12 +125,10 @@ class InnerRates(keras.layers.Layer):
         super().__init__(**kwargs)
         self.steps, self.layers, self.initial = steps, layers, initial
 
-    def build(self, input_shape=None):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any = None) -> None:
         initializer = keras.initializers.Constant(self.initial)
         self.rates = self.add_weight(name="rates", shape=(self.steps, self.layers), initializer=initializer)
-        self.built = True
 
 
 def adapted(weights: GeneratedWeights) -> List[tf.Tensor]:

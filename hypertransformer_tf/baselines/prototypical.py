@@ -26,12 +26,12 @@ class PrototypicalNetwork(Baseline):
         super().__init__(*args, **kwargs)
         self.build(None)
 
-    def _learn(self, images, labels, mask: Optional[tf.Tensor], n_way: int) -> Prototypes:
+    def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> Prototypes:
         features, convolutions = self.convolutions.run_support(images, self.convolutions.values(), mask)
         embedded = feature_vectors(features, self.architecture.logits)
         return Prototypes(class_means(embedded, one_hot_labelled(labels, mask, n_way)), convolutions)
 
-    def _answer(self, images, learned: Prototypes) -> tf.Tensor:
+    def _answer(self, images: tf.Tensor, learned: Prototypes) -> tf.Tensor:
         features = self.convolutions.run_query(images, learned.convolutions)
         return -squared_distances(feature_vectors(features, self.architecture.logits), learned.prototypes)
 

@@ -3,6 +3,7 @@
 "A good embedding is all you need": nothing is meta-learned. Distillation ("RFS-distill") is not part of this.
 """
 
+import functools
 from typing import Any, List, NamedTuple, Optional
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ from hypertransformer_tf.baselines.logistic_regression import fit_task_batch
 from hypertransformer_tf.baselines.trained_convolutions import Convolutions, feature_vectors
 from hypertransformer_tf.cnn.run import run_logits
 from hypertransformer_tf.cnn.weights import LogitsWeights
+from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.layers.trained_weights import TrainedLogits
 from hypertransformer_tf.model.images import scale_images
 
@@ -31,8 +33,8 @@ class Rfs(Baseline):
     scikit-learn's: graphs that call it cannot be compiled by XLA.
 
     Args:
+      *args, **kwargs: as for `Baseline`.
       classes: number of meta-train classes.
-      others: as for `Baseline`.
     """
 
     def __init__(self, *args: Any, classes: int, **kwargs: Any):
@@ -40,7 +42,7 @@ class Rfs(Baseline):
         self.class_head = TrainedLogits(self.architecture.logits.input_size, classes, name="class_head")
         self.build(None)
 
-    def training_answers(self, batch, step, n_way) -> List[Answer]:
+    def training_answers(self, batch: Episode, step: tf.Tensor, n_way: Optional[int]) -> List[Answer]:
         support, convolutions = self.convolutions.run_support(
             scale_images(batch.support_images), self.convolutions.values()
         )
@@ -53,18 +55,17 @@ class Rfs(Baseline):
         ]
         return [Answer(tf.concat(logits, 1), tf.concat(classes, 1))]
 
-    def _learn(self, images, labels, mask: Optional[tf.Tensor], n_way: int) -> LinearClassifier:
+    def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> LinearClassifier:
         features, convolutions = self.convolutions.run_support(images, self.convolutions.values(), mask)
         used = labels if mask is None else tf.where(mask > 0, -1, labels)
         vectors = self._unit_vectors(features)
-        kernel, bias = tf.numpy_function(
-            lambda *arrays: fit_task_batch(*arrays, n_way), (vectors, used), (tf.float32, tf.float32), stateful=False
-        )
+        fit = functools.partial(fit_task_batch, n_way=n_way)
+        kernel, bias = tf.numpy_function(fit, (vectors, used), (tf.float32, tf.float32), stateful=False)
         episodes, size = vectors.shape[0], vectors.shape[2]
         shapes = (episodes, size, n_way), (episodes, n_way)
         return LinearClassifier(LogitsWeights(*map(tf.ensure_shape, (kernel, bias), shapes)), convolutions)
 
-    def _answer(self, images, learned: LinearClassifier) -> tf.Tensor:
+    def _answer(self, images: tf.Tensor, learned: LinearClassifier) -> tf.Tensor:
         vectors = self._unit_vectors(self.convolutions.run_query(images, learned.convolutions))
         return tf.matmul(vectors, learned.logits.kernel) + learned.logits.bias[:, tf.newaxis]
 

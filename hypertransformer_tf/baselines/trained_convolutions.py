@@ -1,6 +1,6 @@
 """The convolutions of a baseline's CNN: those of the generated CNN (`cnn/`), all trained."""
 
-from typing import Any, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import keras
 import tensorflow as tf
@@ -10,6 +10,7 @@ from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.cnn.normalisation import moments_for, normalise
 from hypertransformer_tf.cnn.run import convolve, run_convolution
 from hypertransformer_tf.cnn.weights import ConvolutionWeights, GeneratedWeights
+from hypertransformer_tf.keras_stack import build_once
 from hypertransformer_tf.layers.statistics import SupportStatistics
 from hypertransformer_tf.layers.trained_weights import TrainedConvolution
 
@@ -37,12 +38,11 @@ class TrainedConvolutions(keras.layers.Layer):
             if cnn.normalisation != "query"
         ]
 
-    def build(self, input_shape=None):
-        if self.built:
-            return
-        for layer in (*self.trained, *self.statistics):
+    @build_once
+    def build(self, input_shape: Any = None) -> None:
+        layers: List[keras.layers.Layer] = [*self.trained, *self.statistics]
+        for layer in layers:
             layer.build()
-        self.built = True
 
     def values(self) -> Convolutions:
         """The weights as they are, every tensor with a leading axis 1: all episodes share them."""

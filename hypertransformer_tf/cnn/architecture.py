@@ -105,10 +105,10 @@ def build_architecture(config: CnnConfig, image_shape: Shape) -> Architecture:
       UserError: the images are not square, or too small for the CNN.
     """
     if image_shape[0] != image_shape[1]:
-        raise UserError(f"images of shape {tuple(image_shape)} are not square: the generated CNN needs H equal to W.")
+        raise UserError(f"images of shape {image_shape} are not square: the generated CNN needs H equal to W.")
     plan, count = _plan_of(config.architecture), CONVOLUTIONS[config.architecture]
     first, last = config.trained_layers, count + config.trained_layers
-    convolutions, shape = [], tuple(image_shape)
+    convolutions, shape = [], image_shape
     for index, pool in enumerate(plan.pools, 1):
         side = _output_side(shape[0], config.kernel_size, config.stride, plan.padding, pool)
         if side < 1:

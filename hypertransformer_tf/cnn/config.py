@@ -56,7 +56,7 @@ class CnnConfig:
     normalisation: str = "query"
     warmup_heads: str = "none"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_one_of("cnn.architecture", self.architecture, tuple(CONVOLUTIONS))
         require_whole_number("cnn.channels", self.channels, at_least=1)
         require_whole_number("cnn.kernel_size", self.kernel_size, at_least=1)
@@ -87,7 +87,7 @@ class GeneratorConfig:
     batch_norm: bool = False
     add_trained_weights: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_one_of("generator.allocation", self.allocation, ("output", "spatial"))
         for name in ("bias", "batch_norm", "add_trained_weights"):
             require_flag(f"generator.{name}", getattr(self, name))

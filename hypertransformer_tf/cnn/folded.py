@@ -8,7 +8,7 @@ comes after the maximum, which is the same for an increasing function and four t
 and column, which the pool drops, are not computed.
 """
 
-from typing import Callable, Optional
+from typing import Callable, Optional, Tuple
 
 import tensorflow as tf
 
@@ -59,14 +59,14 @@ def _folded_kernel(kernel: tf.Tensor, spec: ConvolutionSpec) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _maximum_of_four(values: tf.Tensor):
+def _maximum_of_four(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Maximum over the axis of four; its gradient is shared equally among ties.
 
     Ties are common (constant background), and the stock gradient of `reduce_max` is slower and does the same.
     """
     largest = tf.reduce_max(values, axis=-2, keepdims=True)
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
         winners = tf.cast(tf.equal(values, largest), values.dtype)
         share = upstream[..., tf.newaxis, :] / tf.reduce_sum(winners, axis=-2, keepdims=True)
         return winners * share

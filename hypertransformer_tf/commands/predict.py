@@ -1,6 +1,7 @@
 """bin/predict: asks a generated classifier about pictures."""
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -77,7 +78,8 @@ def _command() -> int:
     # Pillow's own warning of large pictures: those that are too large are left out with a sentence.
     warnings.simplefilter("ignore", DecompressionBombWarning)
     # A file's name may hold letters that the terminal's encoding has not.
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     classifier = read_classifier(flags.classifier)
     files = [file for path in flags.pictures for file in find_pictures(path)]
     if not files:

@@ -81,7 +81,7 @@ def _shared_features(layer: Any) -> Named:
 class _LayerNormCounter:
     """TensorFlow 1 numbers layer norms over the whole graph, and not the first one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._count = 0
 
     def next_name(self) -> str:

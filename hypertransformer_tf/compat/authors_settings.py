@@ -5,7 +5,7 @@ about data, losses and steps do not describe the model and are accepted without 
 """
 
 import difflib
-from typing import Any, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
 from hypertransformer_tf.config import plain_sentence
@@ -13,11 +13,13 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
 from hypertransformer_tf.model.config import ModelConfig
 
+Get = Callable[[str], Any]  # the value of a setting, by the authors' name
+
 _ACTIVATIONS = {"relu": "relu", "lrelu": "leaky_relu", "gelu": "gelu"}
 _CNNS = {name: name for name in ("maxpool-4-layer", "3-layer", "4-layer")}
 _LOGITS_FEATURES = {"": "convolution", "default": "convolution", "passthrough": "passthrough", "mix": "mix"}
 _ALLOCATIONS = {"output_channel": "output", "output": "output", "spatial": "spatial"}
-_SHARED_EXTRACTORS = {  # layers, and whether they are batch-normalised
+_SHARED_EXTRACTORS: Dict[Optional[str], Tuple[int, bool]] = {  # layers, and whether they are batch-normalised
     "none": (0, False),
     "": (0, False),
     None: (0, False),
@@ -43,7 +45,7 @@ def model_config(settings: Mapping[str, Any]) -> ModelConfig:
         raise UserError(plain_sentence(error)) from None
 
 
-def _cnn(get) -> CnnConfig:
+def _cnn(get: Get) -> CnnConfig:
     return CnnConfig(
         architecture=_translate("cnn_model_name", get, _CNNS),
         channels=get("default_num_channels"),
@@ -57,7 +59,7 @@ def _cnn(get) -> CnnConfig:
     )
 
 
-def _features(get) -> FeaturesConfig:
+def _features(get: Get) -> FeaturesConfig:
     shared_layers, shared_batch_norm = _translate("shared_feature_extractor", get, _SHARED_EXTRACTORS)
     return FeaturesConfig(
         local_layers=get("feature_layers"),
@@ -73,7 +75,7 @@ def _features(get) -> FeaturesConfig:
     )
 
 
-def _transformer(get) -> TransformerConfig:
+def _transformer(get: Get) -> TransformerConfig:
     joint = "encoder_decoder" if get("use_decoder") else "encoder"
     variant = _translate("generator", get, {"joint": joint, "separate": "separate"})
     return TransformerConfig(
@@ -91,7 +93,7 @@ def _transformer(get) -> TransformerConfig:
     )
 
 
-def _generator(get) -> GeneratorConfig:
+def _generator(get: Get) -> GeneratorConfig:
     return GeneratorConfig(
         allocation=_translate("weight_allocation", get, _ALLOCATIONS),
         bias=get("generate_bias"),
@@ -100,7 +102,7 @@ def _generator(get) -> GeneratorConfig:
     )
 
 
-def _translate(name: str, get, known: Mapping[str, Any]) -> Any:
+def _translate(name: str, get: Get, known: Mapping[Any, Any]) -> Any:
     value = get(name)
     if value not in known:
         raise UserError(f"the authors' setting {name} = {value!r} is not known: one of {', '.join(map(repr, known))}.")

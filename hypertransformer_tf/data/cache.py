@@ -74,7 +74,7 @@ class _Store:
     def __init__(self, base: pathlib.Path):
         self._base = base
         self._unfinished: Optional[str] = None
-        self._images: Optional[np.ndarray] = None
+        self._images: Optional[np.memmap] = None
 
     def allocate(self, shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
         """Memory for the images: in a file of the cache folder, or in RAM where that is impossible."""
@@ -94,7 +94,7 @@ class _Store:
 
     def keep(self, built: ImagesByClass) -> ImagesByClass:
         """Gives the files their final names and maps them; returns `built` where that fails."""
-        if self._images is None or built.images is not self._images:
+        if self._images is None or self._unfinished is None or built.images is not self._images:
             return built
         self._images.flush()
         content = {

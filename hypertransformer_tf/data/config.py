@@ -1,13 +1,12 @@
 """Which images to use and in which form (gin name: `data`)."""
 
 import dataclasses
-import numbers
 import os
 import pathlib
 from typing import Optional
 
 import gin
-from hypertransformer_tf.config_checks import is_whole_number
+from hypertransformer_tf.config_checks import is_real_number, is_whole_number
 from hypertransformer_tf.errors import UserError
 
 SOURCES = (
@@ -115,7 +114,7 @@ def _checked_fractions(fractions: object) -> tuple[float, float, float]:
     )
     if not isinstance(fractions, (tuple, list)) or len(fractions) != 3:
         raise problem
-    if any(isinstance(f, bool) or not isinstance(f, numbers.Real) or not f >= 0 for f in fractions):
+    if not all(is_real_number(fraction) and fraction >= 0 for fraction in fractions):
         raise problem
     if not abs(sum(fractions) - 1) < 1e-6:
         raise problem

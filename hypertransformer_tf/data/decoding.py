@@ -9,7 +9,7 @@ import os
 from typing import Union
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from hypertransformer_tf.errors import UserError
 
@@ -157,6 +157,6 @@ def _border_colour(pixels: np.ndarray) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "no known image format"
     return str(error).rstrip(".") or type(error).__name__

@@ -50,6 +50,7 @@ class ImagesByClass:
 
     @property
     def num_classes(self) -> int:
+        """Of all splits together."""
         return len(self.class_names)
 
     @property

@@ -20,6 +20,7 @@ class _Function:
     """A function that a pickle may call but, unlike a Python function, not change."""
 
     __slots__ = ("_function",)
+    _function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]):
         object.__setattr__(self, "_function", function)
@@ -56,7 +57,7 @@ class _Array(np.ndarray):
         size = math.prod(shape) * (1 if kind.dtype.hasobject else kind.dtype.itemsize)
         if min(shape, default=0) < 0 or len(data) != size or isinstance(data, list) != kind.dtype.hasobject:
             raise pickle.UnpicklingError(f"it fills an array of shape {shape} with content of another size")
-        super().__setstate__((1, shape, kind.dtype, bool(fortran), data))
+        super().__setstate__((1, shape, kind.dtype, bool(fortran), data))  # type: ignore[arg-type]  # for the stub, NumPy's bool
 
 
 _NDARRAY = object()  # stands for `numpy.ndarray`, which a pickle may name but not call
@@ -69,7 +70,7 @@ def _reconstruct(kind: object, *_: Any) -> np.ndarray:
     return np.ndarray.__new__(_Array, (0,), np.int8)
 
 
-def _from_buffer(buffer: Any, kind: _DType, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _from_buffer(buffer: Any, kind: _DType, shape: tuple[int, ...], order: Any) -> np.ndarray:
     """How protocol 5 spells an array."""
     return np.frombuffer(buffer, dtype=kind.dtype).reshape(shape, order=order)
 

@@ -30,6 +30,7 @@ class Reference:
 
     @property
     def probabilities(self) -> np.ndarray:
+        """What exported classifiers should answer: (N, classes), from the logits and the temperature."""
         return softmax(self.logits / self.temperature)
 
 

@@ -170,7 +170,9 @@ def _check_whole(classifier: GeneratedClassifier) -> None:
     if not classifier.temperature > 0 or not 0 <= classifier.threshold <= 1:
         raise ValueError(f"temperature {classifier.temperature} and threshold {classifier.threshold} are not possible")
     architecture = _architecture(classifier.cnn, classifier.preprocessing)
-    wanted = {f"convolution_{spec.index}/kernel": spec.kernel_shape for spec in architecture.convolutions}
+    wanted: dict[str, tuple[int, ...]] = {
+        f"convolution_{spec.index}/kernel": spec.kernel_shape for spec in architecture.convolutions
+    }
     wanted["logits/kernel"] = (architecture.logits.input_size, len(names))
     for name, shape in wanted.items():
         if arrays[name].shape != shape:

@@ -33,7 +33,7 @@ def _convolve(inputs: tf.Tensor, convolution: PortableConvolution, cnn: Portable
 
 
 def _normalise(inputs: tf.Tensor, convolution: PortableConvolution) -> tf.Tensor:
-    if convolution.own_share is None:
+    if convolution.blend is None:
         scale, offset = convolution.folded
         return inputs * scale + offset
     mean, floor, share = convolution.blend

@@ -42,7 +42,9 @@ class _Graph:
     """Nodes and constants under short names, which are part of the file's size."""
 
     def __init__(self, onnx: Any):
-        self._onnx, self._nodes, self._constants = onnx, [], []
+        self._onnx = onnx
+        self._nodes: List[Any] = []
+        self._constants: List[Any] = []
 
     def constant(self, values: np.ndarray) -> str:
         name = f"c{len(self._constants)}"
@@ -95,9 +97,9 @@ def _convolve(graph: _Graph, inputs: str, convolution: PortableConvolution, cnn:
 
 def _normalise(graph: _Graph, inputs: str, convolution: PortableConvolution) -> str:
     """As in `constant_graph.py`, with channels second."""
-    if convolution.own_share is None:
-        scale, offset = convolution.folded
-        return graph.add("Add", graph.add("Mul", inputs, graph.per_channel(scale)), graph.per_channel(offset))
+    if convolution.blend is None:
+        factor, offset = convolution.folded
+        return graph.add("Add", graph.add("Mul", inputs, graph.per_channel(factor)), graph.per_channel(offset))
     mean, floor, share = convolution.blend
     gamma = convolution.gamma
     centred = graph.add("Sub", inputs, graph.per_channel(mean))

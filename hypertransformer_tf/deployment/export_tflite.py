@@ -53,7 +53,7 @@ def int8_tflite_classifier(cnn: PortableCnn, pictures: np.ndarray) -> bytes:
 
 def _converter(cnn: PortableCnn) -> Any:
     @tf.function(input_signature=[tf.TensorSpec((None, *cnn.image_shape), tf.float32, name="images")])
-    def classify(images):
+    def classify(images: tf.Tensor) -> tf.Tensor:
         return class_probabilities(images, cnn)
 
     return tf.lite.TFLiteConverter.from_concrete_functions([classify.get_concrete_function()], classify)

@@ -51,7 +51,8 @@ def onnx_probabilities(path: os.PathLike, pictures: np.ndarray) -> np.ndarray:
     except ImportError:
         import onnx.reference
 
-        return onnx.reference.ReferenceEvaluator(onnx.load_from_string(content)).run(None, {"images": pictures})[0]
+        evaluator: Any = onnx.reference.ReferenceEvaluator(onnx.load_from_string(content))
+        return evaluator.run(None, {"images": pictures})[0]
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return session.run(None, {"images": pictures})[0]
 

@@ -26,9 +26,9 @@ _AT_ONCE = 256  # pictures
 class FewShotClassifier(ClassifierMixin, BaseEstimator):
     """Learns classes from a few pictures of each: a trained HyperTransformer writes a small CNN for them.
 
-    Example:
-      classifier = FewShotClassifier(model="omniglot").fit(images, labels)
-      classifier.predict(["new/picture.png"])
+    Examples:
+      >>> classifier = FewShotClassifier(model="omniglot").fit(images, labels)
+      >>> classifier.predict(["new/picture.png"])
 
     Args:
       model: a trained, inductive model: a preset's name, the directory of a preset or a run, or a `HyperTransformer`.
@@ -71,7 +71,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         names = tuple(str(label) for label in classes)
         support = SupportSet(images, labels, names, _files(X, labels, names), preprocessing)
         arrays = _generate(trained, support)
-        self.classes_, self.white_, self.support_ = classes, white, support
+        self.classes_, self.white_ = classes, white
+        self.support_: Optional[SupportSet] = support
         self.classifier_ = GeneratedClassifier(
             class_names=names,
             preprocessing=preprocessing,
@@ -96,9 +97,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def calibration_(self) -> Optional[Calibration]:
+        """Temperature and threshold, measured when first asked for; None of a classifier that was loaded."""
         check_is_fitted(self)
-        if self._calibration is None and self.support_ is not None:
-            support = self.support_
+        return None if self.support_ is None else self._calibrated_on(self.support_)
+
+    def _calibrated_on(self, support: SupportSet) -> Calibration:
+        if self._calibration is None:
             model = load_model(self.model).model
             self._calibration = calibrate(model, support.model_images(), support.labels, len(support.class_names))
         return self._calibration
@@ -146,7 +150,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             directory,
             load_model(self.model),
             self.support_,
-            self.calibration_,
+            self._calibrated_on(self.support_),
             formats=formats,
             overwrite=overwrite,
             more={"label_type": type_of_labels(self.classes_)},

@@ -79,13 +79,12 @@ def generate(
     """
     formats = check_formats(formats)
     check_can_be_written(out, CARD, overwrite)
-    source = find_model(model) if isinstance(model, (str, os.PathLike)) else None
     # All that can be wrong with the user's files is found before TensorFlow is loaded.
-    shape, n_way, background = (
-        (model.image_shape, model.n_way, None)
-        if source is None
-        else (source.image_shape, source.n_way, source.background)
-    )
+    if isinstance(model, (str, os.PathLike)):
+        source = find_model(model)
+        shape, n_way, background = source.image_shape, source.n_way, source.background
+    else:
+        shape, n_way, background = model.image_shape, model.n_way, None
     support_set = read_support_folder(support, shape[0], shape[2], n_way, background, unlabelled, report)
 
     from hypertransformer_tf.deployment.trained_models import load_model

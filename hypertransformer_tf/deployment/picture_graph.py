@@ -5,6 +5,9 @@ level, as Pillow scales some of them the other way first), a JPEG nearly the sam
 levels, as JPEG libraries differ). It reads no other formats, and what it does not do is said in `DIFFERENCES`.
 """
 
+import functools
+from typing import Callable, Dict
+
 import tensorflow as tf
 
 DIFFERENCES = (
@@ -65,15 +68,16 @@ def _decode_with_alpha(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
         ],
         default=lambda: _gif_kind(encoded),
     )
-    branches = {
+    def jpeg(ratio: int) -> tf.Tensor:
+        return _opaque(tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"))
+
+    branches: Dict[int, Callable[[], tf.Tensor]] = {
         _PNG: lambda: _opaque(tf.io.decode_png(encoded, channels=3)),
         _PNG_WITH_ALPHA: lambda: tf.io.decode_png(encoded, channels=4),
         _GIF: lambda: _opaque(tf.io.decode_image(encoded, channels=3, expand_animations=False)),
     }
     for place, ratio in enumerate((1, 2, 4, 8), _JPEG):
-        branches[place] = lambda ratio=ratio: _opaque(
-            tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
-        )
+        branches[place] = functools.partial(jpeg, ratio)
     picture = tf.switch_case(kind, branches)
     with tf.control_dependencies([_check_pixels(tf.shape(picture), _MOST_PIXELS)]):
         return tf.ensure_shape(picture, (None, None, 4))

@@ -5,7 +5,7 @@ needs to compute probabilities from pixels: layout, activation, inversion and te
 """
 
 import dataclasses
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -70,8 +70,10 @@ class PortableConvolution:
         return Affine(scale.astype(np.float32), (self.beta - scale * self.mean).astype(np.float32))
 
     @property
-    def blend(self) -> Blend:
-        """The normalisation where a picture's own moments have a share; gamma and beta come after it."""
+    def blend(self) -> Optional[Blend]:
+        """The normalisation where a picture's own moments have a share, or None; gamma and beta come after it."""
+        if self.own_share is None:
+            return None
         floor = (1.0 - self.own_share) * self.variance.astype(np.float64) + EPSILON
         return Blend(self.mean, floor.astype(np.float32), self.own_share)
 
@@ -114,6 +116,7 @@ class PortableCnn:
 
     @property
     def tempered_kernel(self) -> np.ndarray:
+        """The logits layer's kernel (d, classes) float32, divided by the temperature."""
         return (self.logits_kernel / np.float64(self.temperature)).astype(np.float32)
 
     @property
@@ -123,6 +126,7 @@ class PortableCnn:
 
     @property
     def tempered_bias(self) -> np.ndarray:
+        """The logits layer's bias (classes,) float32, divided by the temperature."""
         return (self.logits_bias / np.float64(self.temperature)).astype(np.float32)
 
 
@@ -167,7 +171,7 @@ def _portable_convolution(weights: ConvolutionWeights, spec: ConvolutionSpec) ->
     )
 
 
-def _array(tensor, rank: int) -> np.ndarray:
+def _array(tensor: Any, rank: int) -> np.ndarray:
     array = np.asarray(tensor, dtype=np.float32)
     if array.ndim != rank:
         raise UserError(f"generated weights of shape {array.shape} are not of a single episode: generate from one.")

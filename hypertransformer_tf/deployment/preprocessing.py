@@ -78,11 +78,10 @@ class Preprocessing:
         Raises:
           UserError: it cannot be used.
         """
-        if isinstance(picture, Image.Image):
-            picture = _pixels(picture)
-        if isinstance(picture, bytes):
-            return decode_image(picture, where, self.image_size, self.channels)
-        array = np.asarray(picture)
+        pixels = _pixels(picture) if isinstance(picture, Image.Image) else picture
+        if isinstance(pixels, bytes):
+            return decode_image(pixels, where, self.image_size, self.channels)
+        array = np.asarray(pixels)
         array = array[:, :, np.newaxis] if array.ndim == 2 else array
         return fit_array(array[np.newaxis], where, self.image_size, self.channels)[0]
 

@@ -1,5 +1,7 @@
 """A generated CNN as a plain Keras model: stock layers only, so that it loads without this package."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -34,7 +36,7 @@ def standalone_model(cnn: PortableCnn, name: str = "classifier") -> keras.Model:
     return keras.Model(images, keras.layers.Softmax(name="probabilities")(logits), name=name)
 
 
-def _convolve(inputs, convolution: PortableConvolution, activation: str):
+def _convolve(inputs: Any, convolution: PortableConvolution, activation: str) -> Any:
     spec = convolution.spec
     relu = activation == "relu"
     layer = keras.layers.Conv2D(
@@ -56,11 +58,10 @@ def _convolve(inputs, convolution: PortableConvolution, activation: str):
     return keras.layers.MaxPooling2D(spec.pool, name=f"pool_{spec.index}")(outputs)
 
 
-def _normalise(inputs, convolution: PortableConvolution):
-    index, layers = convolution.spec.index, keras.layers
-    if convolution.own_share is None:
+def _normalise(inputs: Any, convolution: PortableConvolution) -> Any:
+    index, layers, blend = convolution.spec.index, keras.layers, convolution.blend
+    if blend is None:
         return _affine(inputs, *convolution.folded, name=f"scale_and_offset_{index}")
-    blend = convolution.blend
     ones = np.ones_like(blend.mean)
     centred = _affine(inputs, ones, -blend.mean, name=f"centre_{index}")
     own_mean = layers.GlobalAveragePooling2D(keepdims=True, name=f"own_mean_{index}")(centred)  # (N, 1, 1, C)
@@ -75,13 +76,13 @@ def _normalise(inputs, convolution: PortableConvolution):
     return _affine(outputs, convolution.gamma, convolution.beta, name=f"scale_and_offset_{index}")
 
 
-def _affine(inputs, scale: np.ndarray, offset: np.ndarray, name: str):
+def _affine(inputs: Any, scale: np.ndarray, offset: np.ndarray, name: str) -> Any:
     """A 1x1 convolution of each channel with itself: the stock layer that is a scale and an offset per channel."""
     layer = keras.layers.DepthwiseConv2D(1, name=name)
     return _with_weights(layer, inputs, np.reshape(scale, (1, 1, -1, 1)), offset)
 
 
-def _with_weights(layer: keras.layers.Layer, inputs, *weights: np.ndarray):
+def _with_weights(layer: keras.layers.Layer, inputs: Any, *weights: np.ndarray) -> Any:
     outputs = layer(inputs)
     layer.set_weights(list(weights))
     return outputs

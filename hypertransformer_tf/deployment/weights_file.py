@@ -12,7 +12,7 @@ All float32. An array costs 200 bytes beside its numbers, as much as 50 weights,
 """
 
 import io
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING, Any, Mapping
 
 import numpy as np
 
@@ -24,7 +24,7 @@ _NORMALISATION = ("gamma", "beta", "mean", "variance")
 
 def weights_file(cnn: "PortableCnn") -> bytes:
     """The content of weights.npz."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for convolution in cnn.convolutions:
         prefix = f"convolution_{convolution.spec.index}"
         arrays[f"{prefix}/kernel"] = convolution.kernel

@@ -51,7 +51,7 @@ class AugmentationConfig:
     negate_probability: float = 0.0
     per_class: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             name, value = f"augmentation.{field.name}", getattr(self, field.name)
             if field.name == "angle_range":

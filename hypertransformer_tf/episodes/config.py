@@ -41,7 +41,7 @@ class EpisodeConfig:
     distractor_classes: int = 0
     disjoint_queries: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, at_least in _AT_LEAST.items():
             config_checks.require_whole_number(f"episodes.{field}", getattr(self, field), at_least)
         config_checks.require_flag("episodes.disjoint_queries", self.disjoint_queries)

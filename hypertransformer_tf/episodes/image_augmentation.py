@@ -45,7 +45,7 @@ class ImageAugmentationConfig:
     enabled: bool = False
     individually: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in ("enabled", "individually"):
             config_checks.require_flag(f"image_augmentation.{field}", getattr(self, field))
 

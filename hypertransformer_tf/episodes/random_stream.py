@@ -6,7 +6,7 @@ between draws: a stream is named by what it is for, for example (seed, 'train', 
 
 import hashlib
 import operator
-from typing import Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class RandomStream:
         self._path = hashlib.blake2b(digest_size=16)
         for part in (seed, *path):
             self._path.update(_encoded(part))
-        self._words = None
+        self._words: Optional[np.random.Philox] = None
 
     def child(self, *path: PathPart) -> "RandomStream":
         """The stream whose path is this one's followed by `path`, wherever this one has got to."""
@@ -48,7 +48,7 @@ class RandomStream:
     def uniform(self, shape: tuple[int, ...] = ()) -> np.ndarray:
         """Float64 numbers of the given shape, uniform in [0, 1), multiples of 2**-53."""
         if self._words is None:
-            self._words = np.random.Philox(_Key(self._path.digest()))
+            self._words = np.random.Philox(_Key(self._path.digest()))  # type: ignore[arg-type]  # NumPy's stub knows one kind only
         return philox.uniforms(self._words, shape)
 
     def uniform_between(self, low: float, high: float, shape: tuple[int, ...] = ()) -> np.ndarray:
@@ -80,7 +80,7 @@ class _Key(np.random.bit_generator.ISeedSequence):
     def __init__(self, key: bytes):
         self._key = np.frombuffer(key, dtype="<u8").astype(np.uint64)
 
-    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> np.ndarray:
         """The key, whatever is asked for: Philox asks for its two 64-bit words."""
         return self._key
 

@@ -23,7 +23,7 @@ class EvaluationConfig:
     query_batches: int = 1
     pixel_baseline: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_whole_number("evaluation.episodes", self.episodes, at_least=2)
         require_whole_number("evaluation.query_batches", self.query_batches, at_least=1)
         require_flag("evaluation.pixel_baseline", self.pixel_baseline)

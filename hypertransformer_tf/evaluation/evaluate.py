@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import pathlib
-from typing import Optional
+from typing import Any, Dict, Optional
 
 from hypertransformer_tf.config_checks import require_whole_number
 from hypertransformer_tf.data.load import load_images
@@ -91,8 +91,8 @@ def evaluate(
         )
     images = load_images(experiment.data, experiment.episodes.most_classes)
     check_same_data(run_dir, describe_data(images), "take the change back to measure it")
-    others = {"n_way": n_way, "k_shot": k_shot, "disjoint_queries": disjoint_queries}
-    others = {name: value for name, value in others.items() if value is not None}
+    given = {"n_way": n_way, "k_shot": k_shot, "disjoint_queries": disjoint_queries}
+    others: Dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     episodes_asked = dataclasses.replace(experiment.episodes, mixture=(), **others)
     most = experiment.episodes.most_classes
     if episodes_asked.n_way > most:

@@ -5,6 +5,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.config_checks import require_one_of, require_whole_number
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.prefetch import Prefetcher
@@ -71,7 +72,7 @@ class Evaluator:
         accuracies: List[List[float]] = []
         numbers = range(part, -(-episodes // batch), parts)
 
-        def make(place: int):
+        def make(place: int) -> Tuple[Episode, np.ndarray, np.ndarray]:
             index = numbers[place]
             # The last batch goes past the end instead of being smaller: one shape, one compilation.
             support = sampler.task_batch(index * batch, batch)
@@ -88,11 +89,13 @@ class Evaluator:
                 accuracies.append(np.mean(correct, axis=0).tolist())
         return accuracies
 
-    def _ask(self, images: np.ndarray, labels: np.ndarray, weights, parts: Sequence[np.ndarray]) -> np.ndarray:
+    def _ask(
+        self, images: np.ndarray, labels: np.ndarray, weights: GeneratedWeights, parts: Sequence[np.ndarray]
+    ) -> np.ndarray:
         """Share of right answers per episode (T,), the query set asked about in equal parts, given by their places."""
         return np.mean([self._correct(images[:, part], labels[:, part], weights).numpy() for part in parts], axis=0)
 
-    def _count_correct(self, images: tf.Tensor, labels: tf.Tensor, weights) -> tf.Tensor:
+    def _count_correct(self, images: tf.Tensor, labels: tf.Tensor, weights: GeneratedWeights) -> tf.Tensor:
         """Share of right answers per episode: (T,)."""
         predicted = tf.argmax(self._model.classify(images, weights), -1, output_type=labels.dtype)
         return tf.reduce_mean(tf.cast(predicted == labels, tf.float32), -1)

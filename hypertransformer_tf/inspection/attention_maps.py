@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.readout import read_convolution
-from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.attention import MultiHeadAttention
 from hypertransformer_tf.layers.weight_generator import WeightGenerator
+from hypertransformer_tf.model import checks
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.model.images import scale_images
 
@@ -53,25 +53,21 @@ def attention_maps(
     Raises:
       UserError: a task batch is given, or what `model.generate` refuses.
     """
-    if np.ndim(support_images) != 4:
-        raise UserError(
-            f"support_images have {np.ndim(support_images)} axes: attention is shown for one episode at a time, "
-            "(samples, height, width, channels)."
-        )
+    checks.single_episode(support_images, "attention is shown")
     weights = model.generate(support_images, support_labels, n_way=n_way)
     activations = scale_images(tf.convert_to_tensor(support_images)[tf.newaxis])
     labels = tf.cast(support_labels, tf.int32)[tf.newaxis]
     shared = None if weights.shared_features is None else weights.shared_features[tf.newaxis]
     found = []
     for index, spec in enumerate(model.architecture.convolutions):
-        generated = None
-        if spec.generated:
-            tokens = model.generators[index].make_tokens(activations, labels, shared)
-            found.append(_layer_attention(spec.index, model.generators[index], *tokens))
-            generated = read_convolution(weights.blocks[index][tf.newaxis], spec, model.config.generator)
+        generated, generator, blocks = None, model.convolution_generators[index], weights.blocks[index]
+        if generator is not None and blocks is not None:
+            tokens = generator.make_tokens(activations, labels, shared)
+            found.append(_layer_attention(spec.index, generator, *tokens))
+            generated = read_convolution(blocks[tf.newaxis], spec, model.config.generator)
         activations, _ = model.run_support_layer(index, activations, generated, None)
-    tokens = model.generators[-1].make_tokens(activations, labels, shared, classes=n_way)
-    found.append(_layer_attention(model.architecture.logits.index, model.generators[-1], *tokens))
+    tokens = model.logits_generator.make_tokens(activations, labels, shared, classes=n_way)
+    found.append(_layer_attention(model.architecture.logits.index, model.logits_generator, *tokens))
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Optional, Tuple
 import numpy as np
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.model import checks
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 
@@ -25,11 +26,7 @@ def generated_kernels(
     Raises:
       UserError: a task batch is given, or what `model.generate` refuses.
     """
-    if np.ndim(support_images) != 4:
-        raise UserError(
-            f"support_images have {np.ndim(support_images)} axes: kernels are shown for one episode at a time, "
-            "(samples, height, width, channels)."
-        )
+    checks.single_episode(support_images, "kernels are shown")
     weights = model.generate(support_images, support_labels, n_way=n_way)
     kernels = [np.array(convolution.kernel, np.float32) for convolution in weights.convolutions]
     return (*kernels, np.array(weights.logits.kernel, np.float32))

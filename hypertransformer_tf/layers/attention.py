@@ -1,12 +1,13 @@
 """Multi-head attention as the weight generator uses it (paper, Section 3)."""
 
 import math
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.precision import at_least_float32
+from hypertransformer_tf.keras_stack import build_once
 
 MASKED = 1e8
 
@@ -44,15 +45,13 @@ class MultiHeadAttention(keras.layers.Layer):
         self.value = keras.layers.Dense(value_size, name="value")
         self.output_projection = keras.layers.Dense(output_size, name="output")
 
-    def build(self, query_shape, key_shape=None):
-        if self.built:
-            return
+    @build_once
+    def build(self, query_shape: Any, key_shape: Any = None) -> None:
         key_shape = query_shape if key_shape is None else key_shape
         self.query.build(query_shape)
         self.key.build(key_shape)
         self.value.build(key_shape)
         self.output_projection.build((None, None, self.value_size))
-        self.built = True
 
     def call(self, queries: tf.Tensor, keys: tf.Tensor, key_mask: Optional[tf.Tensor] = None) -> tf.Tensor:
         query = self._split(self.query(queries))
@@ -80,7 +79,7 @@ class MultiHeadAttention(keras.layers.Layer):
             logits -= MASKED * tf.cast(key_mask, logits.dtype)[:, tf.newaxis, tf.newaxis, :]
         return tf.nn.softmax(logits) if self.activation == "softmax" else tf.sigmoid(logits)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(
             heads=self.heads,

@@ -52,7 +52,7 @@ class FeaturesConfig:
     shared_dropout: float = 0.0
     initializer: str = "glorot_uniform"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_one_of("features.initializer", self.initializer, ("glorot_uniform", "he_normal"))
         require_whole_number("features.local_layers", self.local_layers, at_least=1)
         if self.local_dim is not None:
@@ -112,7 +112,7 @@ class TransformerConfig:
     output_scale: float = 1.0
     match_labels: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_one_of("transformer.variant", self.variant, ("encoder", "encoder_decoder", "separate"))
         require_whole_number("transformer.layers", self.layers, at_least=1)
         require_whole_number("transformer.heads", self.heads, at_least=1)

@@ -1,6 +1,6 @@
 """Feature extractors: from a support sample to a vector (paper, Section 3)."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import keras
 import tensorflow as tf
@@ -8,6 +8,7 @@ import tensorflow as tf
 from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
 from hypertransformer_tf.cnn.precision import mean_over_space
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.keras_stack import build_once
 
 
 class LocalFeatures(keras.layers.Layer):
@@ -41,9 +42,8 @@ class LocalFeatures(keras.layers.Layer):
         self.initializer = initializer
         self.convolutions: List[Tuple[tf.Variable, tf.Variable, int]] = []
 
-    def build(self, input_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any) -> None:
         side, channels = int(input_shape[1]), int(input_shape[-1])
         kernel_size, usual_stride = min(self.kernel_size, side), 1 if side < self.kernel_size else 2
         for index in range(1, self.layers + 1):
@@ -58,7 +58,6 @@ class LocalFeatures(keras.layers.Layer):
             bias = self.add_weight(name=f"convolution_{index}_bias", shape=(self.features,), initializer="zeros")
             self.convolutions.append((kernel, bias, stride))
             side, channels = (side - kernel_size) // stride + 1, self.features
-        self.built = True
 
     @property
     def output_size(self) -> int:
@@ -73,7 +72,7 @@ class LocalFeatures(keras.layers.Layer):
             features.append(mean_over_space(activations if self.nonlinear else outputs))
         return tf.concat(features, -1)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(
             features=self.features,
@@ -109,14 +108,12 @@ class LogitsFeatures(keras.layers.Layer):
             )
         self._flat_size = 0
 
-    def build(self, input_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any) -> None:
         if self.convolution is not None:
             self.convolution.build(input_shape)
         if self.source != "convolution":
             self._flat_size = int(input_shape[1]) * int(input_shape[2]) * int(input_shape[3])
-        self.built = True
 
     @property
     def output_size(self) -> int:
@@ -129,7 +126,7 @@ class LogitsFeatures(keras.layers.Layer):
             features.append(self.convolution(inputs))
         return tf.concat(features, -1)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(
             source=self.source, features=self.features, nonlinear=self.nonlinear, initializer=self.initializer
@@ -169,9 +166,8 @@ class SharedFeatures(keras.layers.Layer):
         self.convolutions: List[Tuple[tf.Variable, tf.Variable, int]] = []
         self.norms: List[Tuple[tf.Variable, tf.Variable]] = []
 
-    def build(self, input_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any) -> None:
         self._check_size(int(input_shape[-3]))
         channels = int(input_shape[-1])
         for index in range(1, self.layers + 1):
@@ -187,7 +183,6 @@ class SharedFeatures(keras.layers.Layer):
                 gamma = self.add_weight(name=f"norm_{index}_gamma", shape=(channels,), initializer="ones")
                 beta = self.add_weight(name=f"norm_{index}_beta", shape=(channels,), initializer="zeros")
                 self.norms.append((gamma, beta))
-        self.built = True
 
     def _check_size(self, image_side: int) -> None:
         side = image_side
@@ -208,13 +203,20 @@ class SharedFeatures(keras.layers.Layer):
                 outputs = self._normalise(outputs, shape, support_mask, *self.norms[index])
         return tf.reshape(mean_over_space(outputs), (shape[0], shape[1], self.features))
 
-    def _normalise(self, outputs, shape, support_mask, gamma, beta) -> tf.Tensor:
+    def _normalise(
+        self,
+        outputs: tf.Tensor,
+        shape: tf.Tensor,
+        support_mask: Optional[tf.Tensor],
+        gamma: tf.Variable,
+        beta: tf.Variable,
+    ) -> tf.Tensor:
         episodes = tf.reshape(outputs, (shape[0], shape[1]) + tuple(outputs.shape[1:]))
         gamma, beta = tf.convert_to_tensor(gamma)[tf.newaxis], tf.convert_to_tensor(beta)[tf.newaxis]
         normalised = normalise(episodes, batch_moments(episodes, support_mask), gamma, beta)
         return tf.reshape(normalised, (-1,) + tuple(outputs.shape[1:]))
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(
             features=self.features,

@@ -1,11 +1,12 @@
 """What normalisation keeps of the support set (`cnn.normalisation` other than `query`)."""
 
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.normalisation import Statistics, batch_moments
+from hypertransformer_tf.keras_stack import build_once
 
 
 class SupportStatistics(keras.layers.Layer):
@@ -22,12 +23,10 @@ class SupportStatistics(keras.layers.Layer):
         super().__init__(**kwargs)
         self.blend = blend
 
-    def build(self, input_shape=None):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any = None) -> None:
         if self.blend:
             self.log_weight = self.add_weight(name="log_weight", shape=(), initializer="zeros")
-        self.built = True
 
     def call(self, activations: tf.Tensor, support_mask: Optional[tf.Tensor] = None) -> Statistics:
         """Statistics of support activations (T, S, H, W, C); samples with 1 in the mask (T, S) do not count."""
@@ -42,5 +41,5 @@ class SupportStatistics(keras.layers.Layer):
             samples -= tf.reduce_sum(tf.cast(support_mask, activations.dtype), axis=1)
         return weight / (samples + weight)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         return {**super().get_config(), "blend": self.blend}

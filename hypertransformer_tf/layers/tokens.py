@@ -1,9 +1,11 @@
 """Tokens: how samples and weights enter the transformer (paper, Section 3 and Figure 2)."""
 
-from typing import Any
+from typing import Any, Dict
 
 import keras
 import tensorflow as tf
+
+from hypertransformer_tf.keras_stack import build_once
 
 
 class SampleTokens(keras.layers.Layer):
@@ -22,15 +24,13 @@ class SampleTokens(keras.layers.Layer):
         super().__init__(**kwargs)
         self.n_way, self.embedding_dim = n_way, embedding_dim
 
-    def build(self, input_shape=None):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any = None) -> None:
         self.label_embeddings = self.add_weight(
             name="label_embeddings",
             shape=(self.n_way + 1, self.embedding_dim),
             initializer=keras.initializers.RandomNormal(stddev=1.0),
         )
-        self.built = True
 
     def call(self, labels: tf.Tensor, features: tf.Tensor, token_size: int) -> tf.Tensor:
         rows = tf.where(labels < 0, self.n_way, labels)
@@ -40,7 +40,7 @@ class SampleTokens(keras.layers.Layer):
         padding = token_size - self.embedding_dim - int(features.shape[-1])
         return tf.pad(tf.concat([embedded, features], -1), ((0, 0), (0, 0), (0, padding)))
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(n_way=self.n_way, embedding_dim=self.embedding_dim)
         return config
@@ -60,21 +60,19 @@ class WeightTokens(keras.layers.Layer):
         super().__init__(**kwargs)
         self.tokens, self.embedding_dim = tokens, embedding_dim
 
-    def build(self, input_shape=None):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any = None) -> None:
         self.weight_embeddings = self.add_weight(
             name="weight_embeddings",
             shape=(self.tokens, self.embedding_dim),
             initializer=keras.initializers.RandomNormal(stddev=1.0),
         )
-        self.built = True
 
     def call(self, token_size: int) -> tf.Tensor:
         embeddings = tf.convert_to_tensor(self.weight_embeddings)[tf.newaxis]
         return tf.pad(embeddings, ((0, 0), (0, 0), (0, token_size - self.embedding_dim)))
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(tokens=self.tokens, embedding_dim=self.embedding_dim)
         return config

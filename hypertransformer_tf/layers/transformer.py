@@ -6,12 +6,13 @@ support set is a set.
 
 import dataclasses
 import math
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import keras
 import tensorflow as tf
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.keras_stack import build_once
 from hypertransformer_tf.layers.attention import MultiHeadAttention
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 
@@ -77,17 +78,15 @@ class FeedForward(keras.layers.Layer):
         self.inner = keras.layers.Dense(inner_size, name="inner")
         self.outer = keras.layers.Dense(token_size, name="outer")
 
-    def build(self, input_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any) -> None:
         self.inner.build(input_shape)
         self.outer.build((None, None, self.inner_size))
-        self.built = True
 
     def call(self, tokens: tf.Tensor) -> tf.Tensor:
         return self.outer(ACTIVATIONS[self.activation](self.inner(tokens)))
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(token_size=self.token_size, inner_size=self.inner_size, activation=self.activation)
         return config
@@ -111,7 +110,7 @@ class _Block(keras.layers.Layer):
             sizes.heads, sizes.query_key, sizes.value, sizes.token, activation=self.attention, name=name
         )
 
-    def _build_feed_forward(self, token_shape) -> None:
+    def _build_feed_forward(self, token_shape: Any) -> None:
         if self.feed_forward is not None:
             self.feed_forward.build(token_shape)
             self.feed_forward_norm.build(token_shape)
@@ -124,7 +123,7 @@ class _Block(keras.layers.Layer):
             return tokens
         return self._add(tokens, self.feed_forward(tokens), self.feed_forward_norm, dropout)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         config.update(
             sizes=dataclasses.asdict(self.sizes),
@@ -159,13 +158,11 @@ class EncoderLayer(_Block):
         """The norm after the last attention."""
         return self.self_attention_norm
 
-    def build(self, input_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, input_shape: Any) -> None:
         self.self_attention.build(input_shape)
         self.self_attention_norm.build(input_shape)
         self._build_feed_forward(input_shape)
-        self.built = True
 
     def call(
         self, tokens: tf.Tensor, key_mask: Optional[tf.Tensor] = None, dropout: Optional[Dropout] = None
@@ -197,15 +194,13 @@ class DecoderLayer(_Block):
         """The norm after the last attention."""
         return self.cross_attention_norm
 
-    def build(self, token_shape, encoded_shape=None):
-        if self.built:
-            return
+    @build_once
+    def build(self, token_shape: Any, encoded_shape: Any = None) -> None:
         self.self_attention.build(token_shape)
         self.self_attention_norm.build(token_shape)
         self.cross_attention.build(token_shape, token_shape if encoded_shape is None else encoded_shape)
         self.cross_attention_norm.build(token_shape)
         self._build_feed_forward(token_shape)
-        self.built = True
 
     def call(
         self,

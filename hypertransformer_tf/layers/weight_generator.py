@@ -1,12 +1,13 @@
 """The weight generator: one transformer that writes the weights of one CNN layer (paper, Figures 1 and 2)."""
 
 import dataclasses
-from typing import Any, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.readout import BlockLayout
+from hypertransformer_tf.keras_stack import build_once
 from hypertransformer_tf.layers.config import TransformerConfig
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
@@ -59,9 +60,8 @@ class WeightGenerator(keras.layers.Layer):
         self.encoder: List[EncoderLayer] = []
         self.decoder: List[DecoderLayer] = []
 
-    def build(self, activation_shape):
-        if self.built:
-            return
+    @build_once
+    def build(self, activation_shape: Any) -> None:
         features = self.shared_size
         if self.local_features is not None:
             self.local_features.build((None,) + tuple(activation_shape[2:]))
@@ -76,7 +76,6 @@ class WeightGenerator(keras.layers.Layer):
         if self.config.variant != "encoder":
             self._build_decoder()
         self._set_initial_values()
-        self.built = True
 
     def _set_initial_values(self) -> None:
         """Starts from what `output_scale` and `match_labels` ask for; see `TransformerConfig`."""
@@ -155,7 +154,9 @@ class WeightGenerator(keras.layers.Layer):
         absent = tf.range(self.layout.tokens)[tf.newaxis] >= tf.reshape(classes, (-1, 1))
         return tf.broadcast_to(tf.cast(absent, samples.dtype), (tf.shape(samples)[0], self.layout.tokens))
 
-    def _features(self, activations, shared_features, dropout: Optional[Dropout]) -> tf.Tensor:
+    def _features(
+        self, activations: tf.Tensor, shared_features: Optional[tf.Tensor], dropout: Optional[Dropout]
+    ) -> tf.Tensor:
         features = []
         if self.local_features is not None:
             shape = tf.shape(activations)
@@ -166,7 +167,9 @@ class WeightGenerator(keras.layers.Layer):
             features.append(shared_features)
         return tf.concat(features, -1)
 
-    def _run_joint(self, samples, weights, masks: Masks, dropout: Optional[Dropout]) -> tf.Tensor:
+    def _run_joint(
+        self, samples: tf.Tensor, weights: tf.Tensor, masks: Masks, dropout: Optional[Dropout]
+    ) -> tf.Tensor:
         sequence, mask = tf.concat([weights, samples], 1), None
         if any(given is not None for given in masks):
             mask = tf.concat([_mask_of(part, given) for given, part in zip(masks, (weights, samples))], 1)
@@ -177,7 +180,9 @@ class WeightGenerator(keras.layers.Layer):
             sequence = layer(sequence, encoded, key_mask=mask, encoded_key_mask=mask, dropout=dropout)
         return sequence if self.decoder else encoded
 
-    def _run_separate(self, samples, weights, masks: Masks, dropout: Optional[Dropout]) -> tf.Tensor:
+    def _run_separate(
+        self, samples: tf.Tensor, weights: tf.Tensor, masks: Masks, dropout: Optional[Dropout]
+    ) -> tf.Tensor:
         token_mask, support_mask = masks
         for layer in self.encoder:
             samples = layer(samples, key_mask=support_mask, dropout=dropout)
@@ -185,7 +190,7 @@ class WeightGenerator(keras.layers.Layer):
             weights = layer(weights, samples, key_mask=token_mask, encoded_key_mask=support_mask, dropout=dropout)
         return weights
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         config = super().get_config()
         features = self.local_features
         config.update(
@@ -200,12 +205,12 @@ class WeightGenerator(keras.layers.Layer):
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Dict[str, Any]) -> "WeightGenerator":
         config = dict(config)
         if config["local_features"] is not None:
             # Not Keras' serialize, which knows registered classes only.
             name, settings = config["local_features"]
-            known = {"LocalFeatures": LocalFeatures, "LogitsFeatures": LogitsFeatures}
+            known: Dict[str, Any] = {"LocalFeatures": LocalFeatures, "LogitsFeatures": LogitsFeatures}
             config["local_features"] = known[name].from_config(settings)
         return cls(**config)
 

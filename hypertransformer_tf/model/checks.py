@@ -3,17 +3,18 @@
 Shapes and dtypes are checked always, values only where they are known: tensors inside a graph have none.
 """
 
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.architecture import Shape
 from hypertransformer_tf.cnn.run import FORMS
 from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.errors import UserError
 
 
-def episode_images(name: str, images: Any, image_shape: Tuple[int, int, int]) -> Tuple[tf.Tensor, bool]:
+def episode_images(name: str, images: Any, image_shape: Shape) -> Tuple[tf.Tensor, bool]:
     """Images as (T, N, H, W, C), and whether a single episode was given.
 
     Raises:
@@ -37,6 +38,23 @@ def episode_images(name: str, images: Any, image_shape: Tuple[int, int, int]) ->
         raise UserError(f"{name} are empty (shape {shape}): give at least one image.")
     images = tf.convert_to_tensor(images)
     return (images[tf.newaxis], True) if len(shape) == 4 else (images, False)
+
+
+def single_episode(support_images: Any, done: str) -> None:
+    """Refuses support images that are not those of a single episode, (S, H, W, C).
+
+    Args:
+      support_images: what was given.
+      done: what is done with them, such as "kernels are shown".
+
+    Raises:
+      UserError: another number of axes.
+    """
+    if np.ndim(support_images) != 4:
+        raise UserError(
+            f"support_images have {np.ndim(support_images)} axes: {done} for one episode at a time, "
+            "(samples, height, width, channels)."
+        )
 
 
 def support_labels(
@@ -97,8 +115,8 @@ def weights_of_episodes(weights: GeneratedWeights, images: tf.Tensor, single: bo
     )
 
 
-def model_arguments(image_shape: Tuple[int, ...], n_way: int, convolution_form: str) -> None:
-    """Refuses what no model can be made of.
+def model_arguments(image_shape: Sequence[int], n_way: int, convolution_form: str) -> Shape:
+    """Refuses what no model can be made of; returns the image shape (H, W, C) as plain integers.
 
     Raises:
       UserError: naming the argument.
@@ -109,6 +127,8 @@ def model_arguments(image_shape: Tuple[int, ...], n_way: int, convolution_form: 
         raise UserError(f"n_way = {n_way} is not right: an episode has at least 2 classes.")
     if convolution_form not in FORMS:
         raise UserError(f"convolution_form = {convolution_form!r} is not known: use 'folded', 'plain' or 'grouped'.")
+    height, width, channels = map(int, image_shape)
+    return height, width, channels
 
 
 def dtype_policy(policy: Any) -> None:

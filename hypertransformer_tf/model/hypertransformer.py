@@ -1,6 +1,6 @@
 """The HyperTransformer: reads a support set, writes a CNN, and the CNN classifies the query set."""
 
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import keras
 import tensorflow as tf
@@ -15,10 +15,10 @@ from hypertransformer_tf.cnn.readout import (
 )
 from hypertransformer_tf.cnn.run import convolve, run_cnn
 from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
-from hypertransformer_tf.keras_stack import layers_compute_as, variables_by_path
+from hypertransformer_tf.keras_stack import build_once, layers_compute_as, variables_by_path
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.trained_weights import TrainedLogits
-from hypertransformer_tf.layers.weight_generator import Classes
+from hypertransformer_tf.layers.weight_generator import Classes, WeightGenerator
 from hypertransformer_tf.model import checks
 from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.model.images import scale_images
@@ -37,10 +37,10 @@ class HyperTransformer(keras.Model):
 
     Zhmoginov, Sandler and Vladymyrov, "HyperTransformer", ICML 2022 (arXiv 2201.04182), Section 3.
 
-    Example:
-      model = HyperTransformer(image_shape=(28, 28, 1), n_way=5)
-      weights = model.generate(support_images, support_labels)
-      logits = model.classify(query_images, weights)
+    Examples:
+      >>> model = HyperTransformer(image_shape=(28, 28, 1), n_way=5)
+      >>> weights = model.generate(support_images, support_labels)
+      >>> logits = model.classify(query_images, weights)
 
     Args:
       image_shape: (H, W, C) of the images, H equal to W.
@@ -68,8 +68,8 @@ class HyperTransformer(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.image_shape, self.n_way = tuple(int(size) for size in image_shape), int(n_way)
-        checks.model_arguments(self.image_shape, self.n_way, convolution_form)
+        self.n_way = int(n_way)
+        self.image_shape = checks.model_arguments(image_shape, self.n_way, convolution_form)
         self.config = ModelConfig() if config is None else config
         self.shared_head_classes, self.convolution_form = shared_head_classes, convolution_form
         self.architecture: Architecture = build_architecture(self.config.cnn, self.image_shape)
@@ -81,7 +81,8 @@ class HyperTransformer(keras.Model):
     def _make_layers(self) -> None:
         make = LayerFactory(self.config, self.architecture, self.n_way)
         self.shared_features = make.shared_features()
-        self.generators = make.generators()
+        self.convolution_generators = make.convolution_generators()
+        self.logits_generator = make.logits_generator()
         self.support_weights = make.trained_convolutions("support" if self._separate else "trained")
         self.query_weights = make.trained_convolutions("query") if self._separate else self.support_weights
         self.statistics = make.statistics()
@@ -161,6 +162,11 @@ class HyperTransformer(keras.Model):
         )
         return Classification(logits, head_logits)
 
+    @property
+    def generators(self) -> List[Optional[WeightGenerator]]:
+        """The weight generator of each CNN layer, the logits layer's last; None for a trained convolution."""
+        return [*self.convolution_generators, self.logits_generator]
+
     def named_variables(self) -> Dict[str, Any]:
         """All variables by a name that says where they are, such as `layer_1_generator/encoder_1/...`."""
         return variables_by_path(self)
@@ -171,21 +177,31 @@ class HyperTransformer(keras.Model):
         weights = self.generate(support_images, support_labels)
         return self.classify(query_images, weights)
 
-    def _generate(self, images, labels, mask, dropout: Optional[Dropout], n_way: Optional[Classes]) -> GeneratedWeights:
+    def _generate(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        mask: Optional[tf.Tensor],
+        dropout: Optional[Dropout],
+        n_way: Optional[Classes],
+    ) -> GeneratedWeights:
         shared = self.share(images, dropout, mask)
-        activations, convolutions, blocks, heads = images, [], [], []
+        activations, convolutions, heads = images, [], []
+        blocks: List[Optional[tf.Tensor]] = []
         for index, spec in enumerate(self.architecture.convolutions):
             generated = None
             blocks.append(None)
-            if spec.generated:
-                blocks[-1] = self.generators[index](activations, labels, shared, support_mask=mask, dropout=dropout)
+            generator = self.convolution_generators[index]
+            if generator is not None:
+                blocks[-1] = generator(activations, labels, shared, support_mask=mask, dropout=dropout)
                 generated = read_convolution(blocks[-1], spec, self.config.generator)
             activations, statistics = self.run_support_layer(index, activations, generated, mask)
             convolutions.append(self.query_weights[index].add_to(generated)._replace(statistics=statistics))
             if index < len(self.heads):
                 heads.append(self._head_weights(index, activations, labels, shared, mask, dropout, n_way))
-        last = self.generators[-1](activations, labels, shared, support_mask=mask, dropout=dropout, classes=n_way)
-        blocks.append(last)
+        blocks.append(
+            self.logits_generator(activations, labels, shared, support_mask=mask, dropout=dropout, classes=n_way)
+        )
         logits = read_logits(blocks[-1], self.architecture.logits.input_size)
         if self.trained_logits is not None:
             logits = self.trained_logits.add_to(logits, logits.bias.shape[-1])
@@ -228,7 +244,16 @@ class HyperTransformer(keras.Model):
         """Images as `scale_images` gives them, in the precision that layers and CNNs compute in."""
         return tf.cast(scale_images(images), self.compute_dtype)
 
-    def _head_weights(self, index: int, activations, labels, shared, mask, dropout, n_way) -> LogitsWeights:
+    def _head_weights(
+        self,
+        index: int,
+        activations: tf.Tensor,
+        labels: tf.Tensor,
+        shared: Optional[tf.Tensor],
+        mask: Optional[tf.Tensor],
+        dropout: Optional[Dropout],
+        n_way: Optional[Classes],
+    ) -> LogitsWeights:
         head = self.heads[index]
         if isinstance(head, TrainedLogits):
             return head.add_to(None, n_way if isinstance(n_way, int) else None)
@@ -239,10 +264,9 @@ class HyperTransformer(keras.Model):
     def _separate(self) -> bool:
         return self.config.cnn.separate_query_variables
 
-    def build(self, input_shape=None):
+    @build_once
+    def build(self, input_shape: Any = None) -> None:
         """Creates all variables; the constructor does this, so that a model is complete once made."""
-        if self.built:
-            return
         if self.shared_features is not None:
             self.shared_features.build((None, None) + self.image_shape)
         for spec, generator in zip(self.architecture.convolutions + (self.architecture.logits,), self.generators):
@@ -258,7 +282,6 @@ class HyperTransformer(keras.Model):
             head.build((None, None) + spec.output_shape)
         if self.shared_head is not None:
             self.shared_head.build((None, self.config.features.shared_dim))
-        self.built = True
 
     @classmethod
     def from_preset(cls, name_or_directory: Any) -> "HyperTransformer":
@@ -286,7 +309,7 @@ class HyperTransformer(keras.Model):
 
         save_preset(self, directory, background=background)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         return {
             "image_shape": self.image_shape,
             "n_way": self.n_way,
@@ -298,7 +321,7 @@ class HyperTransformer(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Dict[str, Any], custom_objects: Any = None) -> "HyperTransformer":
         config = dict(config)
         config["config"] = ModelConfig.from_dict(config["config"])
         return cls(**config)

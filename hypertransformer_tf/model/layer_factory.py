@@ -5,11 +5,11 @@ from typing import Any, List, Optional
 import keras
 
 from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, LogitsSpec
-from hypertransformer_tf.cnn.readout import convolution_layout, logits_layout
+from hypertransformer_tf.cnn.readout import BlockLayout, convolution_layout, logits_layout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures, SharedFeatures
 from hypertransformer_tf.layers.statistics import SupportStatistics
 from hypertransformer_tf.layers.trained_weights import TrainedConvolution, TrainedLogits
-from hypertransformer_tf.layers.weight_generator import WeightGenerator
+from hypertransformer_tf.layers.weight_generator import Features, WeightGenerator
 from hypertransformer_tf.model.config import ModelConfig
 
 
@@ -25,12 +25,17 @@ class LayerFactory:
     def __init__(self, config: ModelConfig, architecture: Architecture, n_way: int):
         self._config, self._architecture, self._n_way = config, architecture, n_way
 
-    def generators(self) -> List[Optional[WeightGenerator]]:
-        """One per CNN layer, the logits layer's last; None for a trained convolution."""
-        convolutions = [
+    def convolution_generators(self) -> List[Optional[WeightGenerator]]:
+        """One per convolution of the CNN; None for a trained one."""
+        return [
             self._convolution_generator(spec) if spec.generated else None for spec in self._architecture.convolutions
         ]
-        return convolutions + [self._logits_generator()]
+
+    def logits_generator(self) -> WeightGenerator:
+        """That of the logits layer, which is always generated."""
+        spec = self._architecture.logits
+        source = self._config.features.logits if spec.flatten else "convolution"
+        return self._dense_generator(f"layer_{spec.index}_generator", spec, source)
 
     def shared_features(self) -> Optional[SharedFeatures]:
         """The extractor whose features all generators read, or None."""
@@ -46,7 +51,9 @@ class LayerFactory:
             name="shared_features",
         )
 
-    def _generator(self, name: str, layout, local_features, tokens_are_classes: bool = False) -> WeightGenerator:
+    def _generator(
+        self, name: str, layout: BlockLayout, local_features: Optional[Features], tokens_are_classes: bool = False
+    ) -> WeightGenerator:
         features = self._config.features
         return WeightGenerator(
             self._n_way,
@@ -69,11 +76,6 @@ class LayerFactory:
             )
         layout = convolution_layout(spec, self._config.generator)
         return self._generator(f"layer_{spec.index}_generator", layout, local)
-
-    def _logits_generator(self) -> WeightGenerator:
-        spec = self._architecture.logits
-        source = self._config.features.logits if spec.flatten else "convolution"
-        return self._dense_generator(f"layer_{spec.index}_generator", spec, source)
 
     def _dense_generator(self, name: str, spec: LogitsSpec, source: str) -> WeightGenerator:
         config = self._config.features

@@ -4,11 +4,11 @@ import contextlib
 import importlib.util
 import io
 import warnings
-from typing import Any, Iterator
+from typing import Any, Dict, Iterator
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8d6a9f", "#c98b10")
 KINDS = ("png", "svg")
-_STYLE = {
+_STYLE: Dict[Any, Any] = {
     "svg.hashsalt": "hypertransformer",
     "font.family": "DejaVu Sans",
     "font.size": 9,

@@ -1,6 +1,6 @@
 """Where pictures lie in the space of the shared features: t-SNE (van der Maaten and Hinton, 2008)."""
 
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
@@ -41,14 +41,14 @@ def draw_embedding(places: np.ndarray, classes: np.ndarray, class_names: Sequenc
 
     figure = new_figure(6.4, 4.8)
     axes = figure.add_subplot()
-    colours = matplotlib.colormaps["tab10"].colors
+    colours = matplotlib.colormaps["tab10"]
     for index in range(-1, len(class_names)):
         chosen = places[classes == index]
         if not len(chosen):
             continue
-        look = {"color": "lightgrey", "label": "no label"}
+        look: Dict[str, Any] = {"color": "lightgrey", "label": "no label"}
         if index >= 0:
-            look = {"color": colours[index % 10], "marker": _MARKS[index // 10 % 10], "label": class_names[index]}
+            look = {"color": colours(index % 10), "marker": _MARKS[index // 10 % 10], "label": class_names[index]}
         axes.scatter(chosen[:, 0], chosen[:, 1], s=16, **look)
     axes.set_title(f"{title}: shared features, t-SNE")
     axes.set_xticks([])

@@ -30,6 +30,7 @@ class Budget:
 
     @property
     def is_full(self) -> bool:
+        """Whether rows are trained for as long as their gin files say."""
         return self.steps is None and self.minutes is None
 
     def of_method(self, is_meta_trained: bool) -> "Budget":

@@ -129,10 +129,8 @@ def in_parts(rows: Sequence[IndexRow], part: Callable[[IndexRow], str]) -> dict[
 def columns_of(rows: Sequence[IndexRow]) -> list[str]:
     """The different `x` of some rows: numbers by size, other values in the order in which they come."""
     values = list(dict.fromkeys(row.x for row in rows))
-    numbers = [number_of(value) for value in values]
-    if any(number is None for number in numbers):
-        return values
-    return [value for _, value in sorted(zip(numbers, values), key=lambda pair: pair[0])]
+    numbers = {value: number for value in values if (number := number_of(value)) is not None}
+    return sorted(values, key=numbers.__getitem__) if len(numbers) == len(values) else values
 
 
 def number_of(text: str) -> Optional[float]:

@@ -160,9 +160,10 @@ def _announcement(
         time = seconds_of(own, speed, episodes_to_train(experiment, own))
         times.append(None if time is None else time * len(plan.seeds))
     text = f"{total} rows, {total - len(plans)} of them done; {models} models to train"
-    if None in times:
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
         return f"{text}; how long it takes is not known without their data."
-    return f"{text}, about {duration_text(sum(times))} here."
+    return f"{text}, about {duration_text(sum(known))} here."
 
 
 def _run_all(

@@ -97,8 +97,8 @@ def load_latest(directory: _PathLike, report: Callable[[str], None] = logging.wa
         except DamagedCheckpoint as error:
             damaged.append(error)
             continue
-        for error, name in zip(damaged, paths):
-            report(f"Checkpoint {name.name} is damaged ({error.reason}); continuing from step {checkpoint.step}.")
+        for passed, name in zip(damaged, paths):
+            report(f"Checkpoint {name.name} is damaged ({passed.reason}); continuing from step {checkpoint.step}.")
         return checkpoint
     if damaged:
         raise UserError(
@@ -134,7 +134,7 @@ def load_for_use(directory: _PathLike, report: Callable[[str], None] = logging.w
         return best
     newest = load_latest(directory, report)
     missed = problem.startswith("is damaged") or (
-        newest is not None and newest.metadata.get("best_validation", -1) >= 0
+        newest is not None and float(newest.metadata.get("best_validation", -1)) >= 0
     )
     if newest is None and missed:
         raise UserError(f"{pathlib.Path(directory) / BEST} {problem}, and there is no other checkpoint.")

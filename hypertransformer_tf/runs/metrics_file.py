@@ -49,6 +49,7 @@ class MetricsFile:
             raise _save_error(self.path, error) from error
 
     def close(self) -> None:
+        """Closes the file; a second call does nothing."""
         file, self._file = self._file, None
         if file is None:
             return

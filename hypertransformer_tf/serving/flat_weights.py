@@ -4,7 +4,7 @@ The vector holds everything the generated CNN computes with, so that `classify` 
 offset, the support set's statistics, logits. Its layout is the same for every request of a model.
 """
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import Dict, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -29,6 +29,7 @@ class FlatTensor(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Number of its values."""
         return int(np.prod(self.shape, dtype=np.int64))
 
 
@@ -37,10 +38,10 @@ Layout = Tuple[FlatTensor, ...]
 
 def flat_layout(model: HyperTransformer) -> Layout:
     """The tensors of a generated CNN of this (inductive) model, in order."""
-    shapes = {}
+    shapes: Dict[str, Tuple[int, ...]] = {}
     for spec in model.architecture.convolutions:
         channels = spec.kernel_shape[-1:]
-        tensors = {"kernel": spec.kernel_shape}
+        tensors: Dict[str, Tuple[int, ...]] = {"kernel": spec.kernel_shape}
         if model.config.generator.bias:
             tensors["bias"] = channels
         tensors.update(dict.fromkeys(("gamma", "beta", "mean", "variance"), channels))
@@ -51,7 +52,7 @@ def flat_layout(model: HyperTransformer) -> Layout:
     shapes["logits/bias"] = (model.n_way,)
     layout, offset = [], 0
     for name, shape in shapes.items():
-        layout.append(FlatTensor(name, tuple(shape), offset))
+        layout.append(FlatTensor(name, shape, offset))
         offset += layout[-1].size
     return tuple(layout)
 
@@ -86,17 +87,18 @@ def unflatten(flat: tf.Tensor, layout: Layout) -> GeneratedWeights:
     return GeneratedWeights(convolutions, logits, heads=(), blocks=(), shared_features=None)
 
 
-def _convolution(tensors, layer: str) -> ConvolutionWeights:
+def _convolution(tensors: Mapping[str, tf.Tensor], layer: str) -> ConvolutionWeights:
     kernel, bias, gamma, beta, *statistics = (
         tensors.get(f"{layer}/{name}") for name in ("kernel", "bias", "gamma", "beta", "mean", "variance", "own_share")
     )
     return ConvolutionWeights(kernel, bias, gamma, beta, Statistics(*statistics))
 
 
-def _named(weights: GeneratedWeights) -> dict:
+def _named(weights: GeneratedWeights) -> Dict[str, tf.Tensor]:
     named = {"logits/kernel": weights.logits.kernel, "logits/bias": weights.logits.bias}
     for index, layer in enumerate(weights.convolutions, 1):
-        tensors = {**layer._asdict(), **layer.statistics._asdict()}
+        tensors = layer._asdict()
+        tensors.update(tensors.pop("statistics")._asdict())
         named.update({f"convolution_{index}/{name}": tensor for name, tensor in tensors.items()})
     return named
 

@@ -57,21 +57,24 @@ class SignatureGraphs:
             "few_shot_bytes": _trace(self.few_shot_bytes, [pictures[0], *support[1:], pictures[1]]),
         }
 
-    def few_shot(self, support_images, support_labels, support_mask, query_images) -> Outputs:
+    def few_shot(
+        self, support_images: tf.Tensor, support_labels: tf.Tensor, support_mask: tf.Tensor, query_images: tf.Tensor
+    ) -> Outputs:
         checked = request_checks.checked_support(support_images, support_labels, support_mask, self._model.n_way)
         return self._few_shot(support_images, checked, query_images)
 
-    def generate(self, support_images, support_labels, support_mask) -> Outputs:
+    def generate(self, support_images: tf.Tensor, support_labels: tf.Tensor, support_mask: tf.Tensor) -> Outputs:
         checked = request_checks.checked_support(support_images, support_labels, support_mask, self._model.n_way)
         weights = self._weights(support_images, checked)
         return {"weights": flatten(weights, self._layout, tf.shape(checked.classes)[0])}
 
-    def classify(self, weights, query_images) -> Outputs:
+    def classify(self, weights: tf.Tensor, query_images: tf.Tensor) -> Outputs:
         queries = request_checks.checked_tasks(query_images, tf.shape(weights)[0], "weights")
-        weights = unflatten(request_checks.checked_weights(weights), self._layout)
-        return self._probabilities(queries, weights)
+        return self._probabilities(queries, unflatten(request_checks.checked_weights(weights), self._layout))
 
-    def few_shot_bytes(self, support_pictures, support_labels, support_mask, query_pictures) -> Outputs:
+    def few_shot_bytes(
+        self, support_pictures: tf.Tensor, support_labels: tf.Tensor, support_mask: tf.Tensor, query_pictures: tf.Tensor
+    ) -> Outputs:
         checked = request_checks.checked_support(support_pictures, support_labels, support_mask, self._model.n_way)
         support, queries = request_checks.checked_pictures(support_pictures, query_pictures, checked.mask)
         support = decode_pictures(support, self._model.image_shape)
@@ -81,18 +84,20 @@ class SignatureGraphs:
             support = invert_like(support, support, checked.mask, self._background)
         return self._few_shot(support, checked, queries)
 
-    def _few_shot(self, support_images, checked: request_checks.Support, query_images) -> Outputs:
+    def _few_shot(self, support_images: tf.Tensor, checked: request_checks.Support, query_images: tf.Tensor) -> Outputs:
         queries = request_checks.checked_tasks(query_images, tf.shape(checked.classes)[0], "the support set")
         return self._probabilities(queries, self._weights(support_images, checked))
 
-    def _weights(self, images, checked: request_checks.Support) -> GeneratedWeights:
+    def _weights(self, images: tf.Tensor, checked: request_checks.Support) -> GeneratedWeights:
         return self._generate(tf.ensure_shape(images, self._image_batch), checked.labels, checked.mask, checked.classes)
 
-    def _write_weights(self, images, labels, mask, classes) -> GeneratedWeights:
+    def _write_weights(
+        self, images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, classes: tf.Tensor
+    ) -> GeneratedWeights:
         weights = self._model.generate(images, labels, mask, n_way=classes)
         return weights._replace(heads=(), blocks=(), shared_features=None)
 
-    def _probabilities(self, images, weights: GeneratedWeights) -> Outputs:
+    def _probabilities(self, images: tf.Tensor, weights: GeneratedWeights) -> Outputs:
         logits = self._model.classify(tf.ensure_shape(images, self._image_batch), weights)
         return {"probabilities": tf.ensure_shape(tf.nn.softmax(logits), (None, None, self._model.n_way))}
 

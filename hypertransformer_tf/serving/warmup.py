@@ -51,9 +51,9 @@ def _requests(model: HyperTransformer, signatures: Mapping[str, Any]) -> Dict[st
     classes, stream = min(_CLASSES, model.n_way), np.random.default_rng(0)
     images = stream.integers(0, 256, (1, classes) + model.image_shape, dtype=np.uint8)
     labels = np.arange(classes, dtype=np.int32)[np.newaxis]
-    given = {"support_labels": labels, "support_mask": np.zeros_like(labels)}
+    given: _Arrays = {"support_labels": labels, "support_mask": np.zeros_like(labels)}
     pictures = np.array([[tf.io.encode_png(image).numpy() for image in images[0]]], object)
-    support = {"support_images": images, **given}
+    support: _Arrays = {"support_images": images, **given}
     weights = signatures["generate"](**{key: tf.constant(array) for key, array in support.items()})["weights"]
     return {
         "few_shot": {**support, "query_images": images[:, :1]},

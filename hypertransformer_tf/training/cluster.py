@@ -1,8 +1,9 @@
 """Which processes train together under `--strategy=multi_worker`, read from the environment without TensorFlow."""
 
+import dataclasses
 import json
 import os
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.training import slurm
@@ -10,7 +11,8 @@ from hypertransformer_tf.training import slurm
 _LIKE = """{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}"""
 
 
-class Cluster(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Cluster:
     """The processes of a cluster.
 
     Attributes:
@@ -23,6 +25,7 @@ class Cluster(NamedTuple):
 
     @property
     def is_chief(self) -> bool:
+        """Whether this process owns the run."""
         return self.index == 0
 
     def name(self, index: int) -> str:

@@ -43,7 +43,7 @@ class LossConfig:
     max_remove_labelled: float = 0.0
     max_remove_unlabelled: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("label_smoothing", "max_remove_labelled", "max_remove_unlabelled"):
             require_number_between(f"loss.{name}", getattr(self, name), 0, 1)
         for name in ("l2", "variation", "shared_head"):
@@ -87,7 +87,7 @@ class OptimizerConfig:
     beta_2: float = 0.999
     average: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, known in (("name", OPTIMIZERS), ("schedule", SCHEDULES)):
             require_one_of(f"optimizer.{name}", getattr(self, name), known)
         require_number_between("optimizer.learning_rate", self.learning_rate, 0, 1e3)
@@ -143,7 +143,7 @@ class TrainingConfig:
     shared_features_from: Optional[str] = None
     model_from: Optional[str] = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("task_batch", "groups", "checkpoint_every", "log_every"):
             require_whole_number(f"training.{name}", getattr(self, name), at_least=1)
         require_whole_number("training.validation_episodes", self.validation_episodes, at_least=2)

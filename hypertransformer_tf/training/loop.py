@@ -135,13 +135,12 @@ class TrainingLoop:
     def _act(self, progress: ProgressReporter, interruption: Interruption, stop: bool) -> bool:
         """Validates and saves where it is time; whether it did."""
         config, last = self._config, self._done == self._config.steps
-        validate = self._validation is not None and (
-            last or (config.validate_every > 0 and self._done % config.validate_every == 0)
-        )
-        if validate:
+        due = last or (config.validate_every > 0 and self._done % config.validate_every == 0)
+        validation = self._validation if due else None
+        if validation is not None:
             self._write_log()
-            self._validate(progress)
-        if validate or last or self._done % config.checkpoint_every == 0 or stop:
+            self._validate(validation, progress)
+        if validation is not None or last or self._done % config.checkpoint_every == 0 or stop:
             self._save()
             if last or stop:
                 self._saves.wait()
@@ -179,10 +178,10 @@ class TrainingLoop:
             line["learning_rate"] = keras_stack.learning_rate(self._optimizer)
             self._write({f"train/{name}": value for name, value in line.items()})
 
-    def _validate(self, progress: ProgressReporter) -> None:
+    def _validate(self, sampler: EpisodeSampler, progress: ProgressReporter) -> None:
         with self._update.averaged():
             episodes = self._config.validation_episodes
-            accuracy = measure_together(self._evaluator, self._peers, self._validation, episodes)
+            accuracy = measure_together(self._evaluator, self._peers, sampler, episodes)
             arrays = model_arrays(self._model)
         progress.validation(self._done, accuracy.mean, accuracy.interval_95)
         self._write({"validation/accuracy": accuracy.mean, "validation/interval_95": accuracy.interval_95})

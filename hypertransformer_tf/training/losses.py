@@ -9,6 +9,7 @@ from hypertransformer_tf.cnn.precision import at_least_float32
 from hypertransformer_tf.cnn.readout import read_convolution
 from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.dropout import Dropout
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.training.config import LossConfig
@@ -155,7 +156,7 @@ def _variation(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
 
     The logits layer, whose weights are meant to differ between episodes, takes no part.
     """
-    ratios = []
+    ratios: List[tf.Tensor] = []
     for spec, blocks, trained in zip(model.architecture.convolutions, weights.blocks, model.query_weights):
         if blocks is None:
             continue
@@ -167,6 +168,8 @@ def _variation(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
 
 
 def _shared_head(model: HyperTransformer, batch: Episode, shared_features: tf.Tensor, config: LossConfig) -> Losses:
+    if model.shared_head is None:
+        raise UserError("loss.shared_head needs a model with such a head: make it with shared_head_classes above 0.")
     logits = model.shared_head(shared_features)  # (T, S, classes)
     loss = _cross_entropy(batch.support_classes, logits, config)
     return Losses(loss, loss, _accuracy(batch.support_classes, logits))

@@ -34,9 +34,11 @@ class End(NamedTuple):
     origin: int
 
     def frame(self) -> Frame:
+        """What the other processes are sent."""
         return Frame({"kind": "ended", **self._asdict()})
 
     def sentence(self, cluster: Cluster) -> str:
+        """What the others' users are told."""
         if self.status == LOST or self.status == 130 and self.text:
             return self.text
         return f"{_title(cluster, self.origin)} stopped" + (f": {self.text}" if self.text else ".")
@@ -71,6 +73,7 @@ class PeerWatch:
         self._open = set(connections)
 
     def start(self) -> None:
+        """Begins to watch, if there is anybody."""
         if self._connections:
             threading.Thread(target=self._watch, name="peers", daemon=True).start()
 

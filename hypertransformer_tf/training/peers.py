@@ -11,7 +11,8 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Type
 from hypertransformer_tf.errors import LostWorkerError, StoppedWorkerError, UserError
 from hypertransformer_tf.training.cluster import Cluster
 from hypertransformer_tf.training.frames import Connection, Frame
-from hypertransformer_tf.training.peer_watch import LOST, End, PeerWatch, Timing, leave_now
+from hypertransformer_tf.training.peer_watch import End, PeerWatch, Timing, leave_now
+from hypertransformer_tf.training.restarts import LOST
 
 
 class Peers:
@@ -46,6 +47,7 @@ class Peers:
 
     @property
     def is_chief(self) -> bool:
+        """Whether this process owns the run."""
         return self.cluster.is_chief
 
     @property

@@ -1,6 +1,6 @@
 """From settings to Keras' optimiser and learning-rate schedule."""
 
-from typing import Any, Union
+from typing import Any, Dict, Union
 
 import keras
 import tensorflow as tf
@@ -21,18 +21,18 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, after: Union[float, Any], warmup_steps: int):
         self.after, self.warmup_steps = after, warmup_steps
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
         later = tf.maximum(step - self.warmup_steps, 0.0)
         rate = self.after(later) if callable(self.after) else tf.constant(self.after, tf.float32)
         return tf.cast(rate, tf.float32) * tf.minimum((step + 1.0) / (self.warmup_steps + 1.0), 1.0)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         after = keras.optimizers.schedules.serialize(self.after) if callable(self.after) else self.after
         return {"after": after, "warmup_steps": self.warmup_steps}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: Dict[str, Any]) -> "WarmUp":
         after = config["after"]
         if isinstance(after, dict):
             after = keras.optimizers.schedules.deserialize(after)

@@ -154,7 +154,8 @@ def _accept(listener: socket.socket, cluster: Cluster, refusal: Refusal, met: Di
     except (OSError, NotOurs):
         connection.close()
         return
-    index, greeting = header.get("index"), header.get("greeting")
+    index: Any = header.get("index")  # as yet whatever a stranger sent
+    greeting = header.get("greeting")
     if not isinstance(index, int) or not isinstance(greeting, dict) or not 0 < index < len(cluster.addresses):
         text: Optional[str] = f"The cluster's chief has no place for a worker {index}: it knows {cluster.addresses}."
     elif index in met:

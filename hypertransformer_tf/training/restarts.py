@@ -75,7 +75,7 @@ class _PassedOn:
         self._previous = [(number, signal.signal(number, self._pass_on)) for number in (signal.SIGINT, signal.SIGTERM)]
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous:
             signal.signal(number, handler)
 
@@ -83,15 +83,18 @@ class _PassedOn:
         """The exit status, negative for a signal."""
         if self.received is not None:
             return -self.received
+        status = self._start(command).wait()
+        self._process = None
+        return status
+
+    def _start(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
         environment = {**os.environ, SUPERVISOR: str(os.getpid())}
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             command, env=environment, start_new_session=True, preexec_fn=end_with_parent(signal.SIGTERM)
         )
         if self.received is not None:  # it came while the process was being started
-            self._process.send_signal(self.received)
-        status = self._process.wait()
-        self._process = None
-        return status
+            process.send_signal(self.received)
+        return process
 
     def pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -1,6 +1,6 @@
 """One training step over a task batch, compiled and distributed."""
 
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, Sequence, Tuple, Union
 
 import numpy as np
 import tensorflow as tf
@@ -105,8 +105,7 @@ class TrainingStep:
         return losses, gradient if scale is None else scale.remove(gradient)
 
 
-def _mean(values) -> tf.Tensor:
-    values = list(values)
+def _mean(values: Sequence[tf.Tensor]) -> tf.Tensor:
     return values[0] if len(values) == 1 else tf.add_n(values) / len(values)
 
 
