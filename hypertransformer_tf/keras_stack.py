@@ -86,10 +86,10 @@ class _Product(keras.optimizers.schedules.LearningRateSchedule):
     def __init__(self, schedule: Any, factor: float):
         self._schedule, self._factor = schedule, factor
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> tf.Tensor:
         return self._factor * self._schedule(step)
 
-    def get_config(self):
+    def get_config(self) -> Dict[str, Any]:
         return {"schedule": keras.optimizers.schedules.serialize(self._schedule), "factor": self._factor}
 
 

@@ -99,7 +99,7 @@ class OracleConfig:
     momentum: float = 0.9
     batch: int = 100
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_whole_number("oracle.steps", self.steps, at_least=1)
         require_number_between("oracle.learning_rate", self.learning_rate, 0, 1e3)
         require_rate("oracle.momentum", self.momentum)

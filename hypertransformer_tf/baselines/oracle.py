@@ -14,6 +14,7 @@ from hypertransformer_tf.baselines.baseline import (
 from hypertransformer_tf.baselines.config import OracleConfig
 from hypertransformer_tf.cnn.run import run_cnn, run_logits
 from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
+from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.trained_weights import TrainedLogits
 
@@ -43,10 +44,10 @@ class Oracle(Baseline):
         self.logits = TrainedLogits(spec.input_size, self.n_way, name=f"layer_{spec.index}")
         self.build(None)
 
-    def training_answers(self, batch, step, n_way) -> List[Answer]:
+    def training_answers(self, batch: Episode, step: tf.Tensor, n_way: Optional[int]) -> List[Answer]:
         raise UserError("method.name = 'oracle' is not meta-trained: there is no step to take.")
 
-    def _learn(self, images, labels, mask: Optional[tf.Tensor], n_way: int) -> GeneratedWeights:
+    def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> GeneratedWeights:
         episodes = images.shape[0] or tf.shape(images)[0]
         members = one_hot_labelled(labels, mask, n_way)
         initial = GeneratedWeights(self.convolutions.values(), self.logits.add_to(None, n_way), (), (), None)
@@ -65,7 +66,7 @@ class Oracle(Baseline):
         )
         return self.convolutions.with_statistics(images, mask, with_tensors(initial, tensors))
 
-    def _answer(self, images, learned: GeneratedWeights) -> tf.Tensor:
+    def _answer(self, images: tf.Tensor, learned: GeneratedWeights) -> tf.Tensor:
         return run_cnn(images, learned, self.architecture, self.cnn.activation, self.convolution_form)[0]
 
     def _part(self, number: tf.Tensor, images: tf.Tensor, members: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:

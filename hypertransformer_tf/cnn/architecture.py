@@ -67,7 +67,7 @@ class Architecture:
     @property
     def input_shape(self) -> Shape:
         """(H, W, C) of the images."""
-        return (*self.convolutions, self.logits)[0].input_shape
+        return self.convolutions[0].input_shape if self.convolutions else self.logits.input_shape
 
 
 class _Plan(NamedTuple):

@@ -143,8 +143,10 @@ def _load(base: pathlib.Path) -> Optional[ImagesByClass]:
         return _left_aside(base, "is damaged or cannot be read")
 
 
-def _left_aside(base: pathlib.Path, what: str) -> None:
+def _left_aside(base: pathlib.Path, what: str) -> Optional[ImagesByClass]:
+    """Says why a set is not used; returns None, the set that is not there."""
     logging.warning("The decoded set %s %s: it is built again.", _content_file(base), what)
+    return None
 
 
 def _checksum(path: str | os.PathLike) -> str:

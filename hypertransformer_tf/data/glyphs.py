@@ -61,9 +61,9 @@ def draw_glyphs(
     Returns:
       The set without a split of its classes.
     """
-    allocate = allocate or (lambda shape: np.empty(shape, dtype=np.uint8))
     points, roundness, present = _distinct_characters(num_classes, seed)
-    images = allocate((num_classes * samples, image_size, image_size, channels))
+    shape = (num_classes * samples, image_size, image_size, channels)
+    images = np.empty(shape, dtype=np.uint8) if allocate is None else allocate(shape)
     grey = np.empty((samples, image_size, image_size), dtype=np.uint8)
     for c in range(num_classes):
         # Stream 0 invents the characters; each class has a stream of its own for its samples.

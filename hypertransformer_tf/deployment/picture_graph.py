@@ -68,6 +68,7 @@ def _decode_with_alpha(encoded: tf.Tensor, image_size: int) -> tf.Tensor:
         ],
         default=lambda: _gif_kind(encoded),
     )
+
     def jpeg(ratio: int) -> tf.Tensor:
         return _opaque(tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE"))
 

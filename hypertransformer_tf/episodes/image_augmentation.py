@@ -85,7 +85,7 @@ def augment_images(images: np.ndarray, config: ImageAugmentationConfig, stream: 
 
 
 def _recolour(planes: np.ndarray, hues: np.ndarray, brightness: np.ndarray, contrasts: np.ndarray) -> np.ndarray:
-    """(N, C, H, W) float32 of whole numbers to the same, each image by its own (N,) values; brightness in grey levels."""
+    """(N, C, H, W) float32 of whole numbers to the same, each image by its own (N,) values; brightness in levels."""
     if planes.shape[1] == 3:
         planes = _as_levels(shift_hue(planes, hues))
     planes += _of_images(brightness)

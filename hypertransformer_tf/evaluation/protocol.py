@@ -114,7 +114,9 @@ def _parts(sampler: EpisodeSampler, asked: str) -> List[np.ndarray]:
         return np.split(places, n_way)
     if asked == "in_fives":
         if len(places) % 5:
-            raise UserError(f"asked = 'in_fives': {len(places)} queries are not made of fives; change queries_per_class.")
+            raise UserError(
+                f"asked = 'in_fives': {len(places)} queries are not made of fives; change queries_per_class."
+            )
         return [places[first :: len(places) // 5] for first in range(len(places) // 5)]
     return np.split(places, len(places) if asked == "alone" else 1)
 

@@ -167,9 +167,7 @@ class WeightGenerator(keras.layers.Layer):
             features.append(shared_features)
         return tf.concat(features, -1)
 
-    def _run_joint(
-        self, samples: tf.Tensor, weights: tf.Tensor, masks: Masks, dropout: Optional[Dropout]
-    ) -> tf.Tensor:
+    def _run_joint(self, samples: tf.Tensor, weights: tf.Tensor, masks: Masks, dropout: Optional[Dropout]) -> tf.Tensor:
         sequence, mask = tf.concat([weights, samples], 1), None
         if any(given is not None for given in masks):
             mask = tf.concat([_mask_of(part, given) for given, part in zip(masks, (weights, samples))], 1)

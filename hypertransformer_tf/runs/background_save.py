@@ -15,11 +15,10 @@ class BackgroundSave:
     """
 
     def __init__(self) -> None:
-        self._thread: Optional[concurrent.futures.Executor] = None
+        self._thread = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="save")
         self._pending: Optional[concurrent.futures.Future] = None
 
     def __enter__(self) -> "BackgroundSave":
-        self._thread = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="save")
         return self
 
     def __exit__(

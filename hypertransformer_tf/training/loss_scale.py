@@ -22,7 +22,7 @@ class LossScale:
       finite_steps: () int32, steps with a finite gradient since the scale last changed.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.scale = tf.Variable(_FIRST, trainable=False, name="loss_scale")
         self.finite_steps = tf.Variable(0, trainable=False, name="finite_steps")
 
