@@ -15,7 +15,7 @@ BAD = (np.inf, -np.inf, np.nan)
 
 def _update(average=0.0):
     optimizer = make_optimizer(OptimizerConfig(name="adam", learning_rate=0.1))
-    return FlatUpdate([tf.Variable([1.0, 2.0, 3.0])], optimizer, average, LossScale()), optimizer
+    return FlatUpdate([tf.Variable([1.0, 2.0, 3.0])], optimizer, average, loss_scale=LossScale()), optimizer
 
 
 def _all(update, optimizer):
