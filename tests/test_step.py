@@ -159,7 +159,7 @@ for scale in (2.0**120, 2.0**10):
     parts.update.loss_scale.scale.assign(scale)
     parts.step(batch, 0)
     moved = any((after != before[name]).any() for name, after in _values(parts).items())
-    print(parts.strategy.num_replicas_in_sync, moved, float(parts.update.loss_scale.scale) / scale)
+    print(parts.strategy.num_replicas_in_sync, moved, float(parts.update.loss_scale.scale.numpy()) / scale)
 """
     environment = {**os.environ, "HT_VIRTUAL_DEVICES": "2", "CUDA_VISIBLE_DEVICES": "-1"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
