@@ -28,15 +28,16 @@ def place(batch: Episode, strategy: tf.distribute.Strategy, task_batch: int) -> 
       strategy: the devices.
       task_batch: episodes of the global task batch.
     """
-    n_way = int(batch.query_labels.max()) + 1
+    n_way, devices = int(batch.query_labels.max()) + 1, strategy.extended.worker_devices
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
-        with tf.device(strategy.extended.worker_devices[0]):
+        with tf.device(devices[0]):
             return PlacedBatch(Episode(*map(tf.constant, batch)), n_way)
     share, own = task_batch // replicas, own_episodes(strategy, task_batch)
 
     def replica_share(context: Any) -> Episode:
         first = context.replica_id_in_sync_group * share - own.start
-        return Episode(*(tf.constant(field[first : first + share]) for field in batch))
+        with tf.device(devices[first // share]):  # else all of them lie on the first device until the step begins
+            return Episode(*(tf.constant(field[first : first + share]) for field in batch))
 
     return PlacedBatch(strategy.experimental_distribute_values_from_function(replica_share), n_way)
