@@ -28,6 +28,7 @@ FOLDERS = (
     "plotting",
     "demo",
     "reproduction",
+    "benchmarks",
     "commands",
 )
 GUIDES = {"Serving": "serving/README.md", "Several devices and machines": "scaling/README.md"}

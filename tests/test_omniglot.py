@@ -41,6 +41,21 @@ def test_strokes_are_black_on_white_paper(omniglot):
     assert np.all(omniglot.images.min(axis=(1, 2, 3)) < 128)
 
 
+def test_averaged_images_are_the_same_drawings_prepared_as_any_picture(omniglot, shared):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    averaged = load_images(DataConfig(source="omniglot_averaged", data_dir=str(shared / "tfds")))
+    assert averaged.name == "omniglot_averaged"
+    for name, classes in omniglot.splits.items():
+        np.testing.assert_array_equal(averaged.splits[name], classes)
+    builder = tfds.builder("omniglot:3.0.0", data_dir=str(shared / "tfds"))
+    example = next(iter(tfds.as_numpy(builder.as_dataset(split="test[:1]"))))
+    original = np.repeat(np.repeat(example["image"][..., 0].astype(float), 4, 0), 4, 1)  # 420 pixels: 15 to each
+    expected = original.reshape(28, 15, 28, 15).mean(axis=(1, 3))
+    images = averaged.class_images(int(example["label"]))[..., 0].astype(float)
+    assert np.abs(images - expected).max(axis=(1, 2)).min() <= 1
+    assert len(np.unique(averaged.images[:1000])) > 2 * len(np.unique(omniglot.images[:1000]))  # more greys
+
+
 def test_images_are_resized_as_tensorflow_1_did(omniglot, shared):
     tfds = pytest.importorskip("tensorflow_datasets")
     builder = tfds.builder("omniglot:3.0.0", data_dir=str(shared / "tfds"))

@@ -12,6 +12,7 @@ from hypertransformer_tf.errors import UserError
 SOURCES = (
     "glyphs",
     "omniglot",
+    "omniglot_averaged",
     "tfds:NAME",
     "folder:PATH",
     "arrays:PATH",
@@ -21,7 +22,7 @@ SOURCES = (
     "tiered_imagenet:PATH",
     "leo_embeddings:PATH",
 )
-_WITHOUT_ARGUMENT = ("glyphs", "omniglot", "cifar_fs", "fc100")
+_WITHOUT_ARGUMENT = ("glyphs", "omniglot", "omniglot_averaged", "cifar_fs", "fc100")
 _WITH_ARGUMENT = ("tfds", "folder", "arrays", "mini_imagenet", "tiered_imagenet", "leo_embeddings")
 EMBEDDING_SIZE = 640  # values of a vector of LEO's
 _LARGEST_IMAGE = 2048
@@ -33,8 +34,8 @@ class DataConfig:
     """The data set of a run.
 
     Attributes:
-      source: 'glyphs' (drawn by the library, nothing to download), 'omniglot', 'tfds:NAME' (any TFDS
-        classification set), 'folder:PATH' (one sub-folder of pictures per class), 'arrays:PATH'
+      source: 'glyphs' (drawn by the library, nothing to download), 'omniglot' (brought to its
+        size as by the authors), 'omniglot_averaged' (as pictures of one's own), 'tfds:NAME' (any TFDS classification set), 'folder:PATH' (one sub-folder of pictures per class), 'arrays:PATH'
         (.npy, .npz or a folder of .npy files), 'cifar_fs', 'fc100' (both of TFDS cifar100), or
         'mini_imagenet:PATH', 'tiered_imagenet:PATH' and 'leo_embeddings:PATH' (folders with their files as
         distributed; the last are vectors).

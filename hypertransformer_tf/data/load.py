@@ -20,6 +20,7 @@ from hypertransformer_tf.data.images_by_class import ImagesByClass
 _READERS = {
     "glyphs": glyphs.load_glyphs,
     "omniglot": omniglot.load_omniglot,
+    "omniglot_averaged": omniglot.load_omniglot_averaged,
     "tfds": tfds_source.load_tfds,
     "folder": folder.load_folder,
     "arrays": arrays.load_arrays,

@@ -12,6 +12,7 @@ from hypertransformer_tf.data.class_split import cut
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.data.decoding import decode_image
 from hypertransformer_tf.data.images_by_class import ImagesByClass
+from hypertransformer_tf.data.tfds_reading import Decode
 from hypertransformer_tf.data.tfds_source import load_prepared
 from hypertransformer_tf.errors import UserError
 
@@ -30,7 +31,19 @@ def load_omniglot(config: DataConfig) -> ImagesByClass:
     Raises:
       UserError: the data is not there, or not all of it.
     """
-    images = load_prepared(TFDS_NAME, config, splits=("train", "test"), decode=_decode_as_the_authors)
+    return _load(config, "omniglot", _decode_as_the_authors)
+
+
+def load_omniglot_averaged(config: DataConfig) -> ImagesByClass:
+    """As `load_omniglot`, each pixel the average over what it covers: what `decode_image` makes of any picture.
+
+    For models that are to be given pictures prepared so.
+    """
+    return _load(config, "omniglot_averaged", decode_image)
+
+
+def _load(config: DataConfig, name: str, decode: Decode) -> ImagesByClass:
+    images = load_prepared(TFDS_NAME, config, splits=("train", "test"), decode=decode)
     if images.num_classes != NUM_CLASSES:
         raise UserError(
             f"{TFDS_NAME} in {config.tfds_directory()} holds {images.num_classes} classes instead of "
@@ -38,7 +51,7 @@ def load_omniglot(config: DataConfig) -> ImagesByClass:
         )
     order = list(range(NUM_CLASSES))
     random.Random(_SPLIT_SEED).shuffle(order)
-    return dataclasses.replace(images, name="omniglot", splits=cut(order, _SPLIT_COUNTS))
+    return dataclasses.replace(images, name=name, splits=cut(order, _SPLIT_COUNTS))
 
 
 def _decode_as_the_authors(encoded: bytes, where: str, image_size: int, channels: int) -> np.ndarray:
