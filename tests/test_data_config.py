@@ -20,7 +20,7 @@ def test_every_listed_source_is_accepted(source):
 
 @pytest.mark.parametrize("source", ["mnist", "", "folder:", "tfds", "glyphs:28", None, 3])
 def test_an_unknown_source_is_answered_with_the_list_of_sources(source):
-    with pytest.raises(UserError, match="glyphs, omniglot, tfds:NAME, folder:PATH, arrays:PATH"):
+    with pytest.raises(UserError, match="glyphs, omniglot, omniglot_averaged, tfds:NAME, folder:PATH, arrays:PATH"):
         DataConfig(source=source)
 
 
