@@ -7,6 +7,7 @@
 import argparse
 import json
 import pathlib
+from typing import Optional
 
 import numpy as np
 
@@ -15,13 +16,16 @@ from hypertransformer_tf.deployment.presets import save_preset
 from hypertransformer_tf.evaluation.evaluate import evaluate
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.runs.checkpoints import load_for_use
+from hypertransformer_tf.runs.preset_files import CARD, find_preset
 from hypertransformer_tf.runs.restore import restore_for_use
 
 SIZES = ((5, 1), (5, 5), (10, 1), (20, 1), (20, 5))
 
 
-def background_of(images: np.ndarray) -> str:
-    """Whether the pictures' borders are light or dark."""
+def background_of(images: np.ndarray) -> Optional[str]:
+    """Whether the pictures' borders are light or dark; None for colour pictures, which have no paper."""
+    if images.shape[-1] == 3:
+        return None
     border = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
     return "light" if np.median(border) > 127 else "dark"
 
@@ -36,10 +40,19 @@ def training_of(folder: pathlib.Path, experiment: Experiment, step: int) -> dict
     """How the model was trained, and the one that it began with."""
     told = {"command": command_of(folder), "episodes": step * experiment.training.task_batch}
     if experiment.training.model_from:
-        before = pathlib.Path(experiment.training.model_from)
-        other = load_experiment(str(before.absolute() / "config.gin"))
-        told["begun_with"] = training_of(before, other, load_for_use(before / "checkpoints", print).step)
+        told["begun_with"] = begun_with(experiment.training.model_from)
     return told
+
+
+def begun_with(model: str) -> dict:
+    """How the model of a preset or of a run was trained."""
+    preset = find_preset(model)
+    if preset is not None:
+        card = json.loads((preset / CARD).read_text())
+        return {name: card[name] for name in ("command", "episodes", "begun_with", "sha256") if name in card}
+    folder = pathlib.Path(model)
+    experiment = load_experiment(str(folder.absolute() / "config.gin"))
+    return training_of(folder, experiment, load_for_use(folder / "checkpoints", print).step)
 
 
 def main() -> None:
@@ -58,6 +71,7 @@ def main() -> None:
     measured = [
         evaluate(flags.run_dir, "test", flags.episodes, 1, flags.data_dir, n_way=n_way, k_shot=k_shot)
         for n_way, k_shot in SIZES
+        if n_way <= experiment.episodes.most_classes
     ]
     card = {
         "data": images.name,
