@@ -25,5 +25,7 @@ def test_fractions_and_seed_choose_the_split():
 
 
 def test_an_unknown_source_is_answered_with_the_list_of_sources():
-    with pytest.raises(UserError, match="'cifar'.*glyphs, omniglot, omniglot_averaged, tfds:NAME, folder:PATH, arrays:PATH"):
+    with pytest.raises(
+        UserError, match="'cifar'.*glyphs, omniglot, omniglot_averaged, tfds:NAME, folder:PATH, arrays:PATH"
+    ):
         load_images(DataConfig(source="cifar"))

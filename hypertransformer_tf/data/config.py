@@ -34,11 +34,12 @@ class DataConfig:
     """The data set of a run.
 
     Attributes:
-      source: 'glyphs' (drawn by the library, nothing to download), 'omniglot' (brought to its
-        size as by the authors), 'omniglot_averaged' (as pictures of one's own), 'tfds:NAME' (any TFDS classification set), 'folder:PATH' (one sub-folder of pictures per class), 'arrays:PATH'
-        (.npy, .npz or a folder of .npy files), 'cifar_fs', 'fc100' (both of TFDS cifar100), or
-        'mini_imagenet:PATH', 'tiered_imagenet:PATH' and 'leo_embeddings:PATH' (folders with their files as
-        distributed; the last are vectors).
+      source: 'glyphs' (drawn by the library, nothing to download), 'omniglot' (brought to its size as by the
+        authors), 'omniglot_averaged' (as pictures of one's own are), 'tfds:NAME' (any TFDS classification
+        set), 'folder:PATH' (one sub-folder of pictures per class), 'arrays:PATH' (.npy, .npz or a folder of
+        .npy files), 'cifar_fs', 'fc100' (both of TFDS cifar100), or 'mini_imagenet:PATH',
+        'tiered_imagenet:PATH' and 'leo_embeddings:PATH' (folders with their files as distributed; the last
+        are vectors).
       data_dir: where prepared TFDS data lies, and the PATH of the last three if it is not found from the
         current directory; unset means $TFDS_DATA_DIR, then ~/tensorflow_datasets.
       image_size: height and width in pixels to which every image is brought; 1 for vectors.
