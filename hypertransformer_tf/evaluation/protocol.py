@@ -42,8 +42,8 @@ class Evaluator:
           episodes: how many, at least 2: one has no interval.
           query_batches: query sets per episode; an episode's accuracy is the mean over them.
           asked: how the CNN is asked about a query set: all pictures `together`, each `alone`, five of them at a time
-            from all over the set (`in_fives`), or those of a class at a time (`by_class`). It makes no difference to an
-            inductive model (`cnn.normalisation`).
+            from all over the set (`in_fives`: of different classes, if there are as many), or those of a class at a
+            time (`by_class`). It makes no difference to an inductive model (`cnn.normalisation`).
 
         Raises:
           UserError: fewer episodes, no query batch, another word for `asked`, or a query set that is not made of fives.
@@ -90,7 +90,7 @@ class Evaluator:
         return accuracies
 
     def _ask(
-        self, images: np.ndarray, labels: np.ndarray, weights: GeneratedWeights, parts: Sequence[np.ndarray]
+        self, images: np.ndarray, labels: np.ndarray, weights: GeneratedWeights, parts: Sequence[slice]
     ) -> np.ndarray:
         """Share of right answers per episode (T,), the query set asked about in equal parts, given by their places."""
         return np.mean([self._correct(images[:, part], labels[:, part], weights).numpy() for part in parts], axis=0)
@@ -106,19 +106,16 @@ def accuracy_of(batches: Sequence[Sequence[float]], episodes: int) -> Accuracy:
     return Accuracy.of_episodes([accuracy for batch in batches for accuracy in batch][:episodes])
 
 
-def _parts(sampler: EpisodeSampler, asked: str) -> List[np.ndarray]:
+def _parts(sampler: EpisodeSampler, asked: str) -> List[slice]:
     """Places in a query set of the pictures that are asked about at once; a query set lies class by class."""
     n_way, per_class = sampler.episodes.n_way, sampler.episodes.queries_per_class
-    places = np.arange(n_way * per_class)
-    if asked == "by_class":
-        return np.split(places, n_way)
+    queries = n_way * per_class
     if asked == "in_fives":
-        if len(places) % 5:
-            raise UserError(
-                f"asked = 'in_fives': {len(places)} queries are not made of fives; change queries_per_class."
-            )
-        return [places[first :: len(places) // 5] for first in range(len(places) // 5)]
-    return np.split(places, len(places) if asked == "alone" else 1)
+        if queries % 5:
+            raise UserError(f"asked = 'in_fives': {queries} queries are not made of fives; change queries_per_class.")
+        return [slice(first, None, queries // 5) for first in range(queries // 5)]
+    size = {"together": queries, "alone": 1, "by_class": per_class}[asked]
+    return [slice(first, first + size) for first in range(0, queries, size)]
 
 
 def _query_batches(
