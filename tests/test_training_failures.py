@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -21,19 +22,21 @@ from small_runs import (
 )
 
 from hypertransformer_tf.errors import SaveError, UserError
-from hypertransformer_tf.training import build
+from hypertransformer_tf.runs.checkpoints import load_best
+from hypertransformer_tf.training import build, loop
 from hypertransformer_tf.training.loop import TrainingLoop
 from hypertransformer_tf.training.progress import ProgressReporter
 from hypertransformer_tf.training.step import Losses
 
 
-def _loop(run, step, *changes):
+def _loop(run, step, *changes, validated=False):
     """A training loop whose step is given, over a run directory that is a folder and nothing more."""
     experiment = experiment_of("training.steps = 50", "training.validate_every = 0", *changes, settings=TINY)
     images = glyphs()
     parts = build.build_training(experiment, images, "one_device")
     parts = parts._replace(step=step(parts))
-    return TrainingLoop(parts, experiment.training_sampler(images), None, run, experiment.training)
+    validation = experiment.evaluation_sampler(images, "validation") if validated else None
+    return TrainingLoop(parts, experiment.training_sampler(images), validation, run, experiment.training)
 
 
 class _Folder:
@@ -45,10 +48,13 @@ class _Folder:
     def append_metrics(self, values):
         pass
 
+    def check_is_there(self):
+        pass
 
-def _refused(loop):
+
+def _refused(training):
     with pytest.raises(UserError) as caught:
-        loop.train(ProgressReporter(50))
+        training.train(ProgressReporter(50))
     return str(caught.value)
 
 
@@ -86,14 +92,82 @@ def test_variables_that_are_not_finite_are_never_saved(tmp_path):
     assert latest(tmp_path).step == 2
 
 
+def _spoiling(name):
+    """A step that spoils, at step 4, all arrays of a checkpoint whose name begins like this, and leaves the others."""
+
+    def of(parts):
+        def step(batch, number):
+            if number + 1 == 4:
+                variables = {"model/": parts.update._averages, "update/": parts.update._trained}[name]
+                for variable in variables:
+                    variable.assign(variable * np.float32("nan"))
+            return Losses(*[np.float32(1)] * 3)
+
+        return step
+
+    return of
+
+
+VALIDATED = ("training.checkpoint_every = 2", "training.validate_every = 4", "optimizer.average = 0.9")
+
+
+def test_a_best_model_is_kept_though_what_goes_on_from_it_is_not_finite(tmp_path):
+    said = _refused(_loop(_Folder(tmp_path), _spoiling("update/"), *VALIDATED, validated=True))
+    assert "update/trained_variables was not finite after step 4" in said
+    assert "the checkpoint of step 2 is kept and the best model, of step 4, is kept:" in said
+    best = load_best(tmp_path / "checkpoints")
+    assert best.step == 4 and latest(tmp_path).step == 2 and 0 <= best.metadata["validation"] <= 1
+    assert best.arrays and all(name.startswith("model/") for name in best.arrays)
+    assert all(np.isfinite(array).all() for array in best.arrays.values())
+
+
+def test_a_best_model_that_is_not_finite_is_not_kept(tmp_path):
+    said = _refused(_loop(_Folder(tmp_path), _spoiling("model/"), *VALIDATED, validated=True))
+    assert re.match(r"model/\S+ was not finite after step 4", said) and "best model" not in said
+    assert load_best(tmp_path / "checkpoints") is None and latest(tmp_path).step == 2
+
+
+def test_a_best_model_that_cannot_be_written_is_not_said_to_be_kept(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise SaveError("best.safetensors: no space left.")
+
+    monkeypatch.setattr(loop, "save_best", full)
+    said = _refused(_loop(_Folder(tmp_path), _spoiling("update/"), *VALIDATED, validated=True))
+    assert "the checkpoint of step 2 is kept:" in said and "best model" not in said
+    assert said.endswith("; saving failed as well: best.safetensors: no space left.")
+
+
+@pytest.mark.parametrize("fails_at, kept", [(4, "the checkpoint of step 2 is kept"), (2, "nothing had been saved")])
+def test_a_save_that_fails_does_not_hide_that_the_loss_was_not_finite(tmp_path, monkeypatch, fails_at, kept):
+    """The write before the loss that is not finite fails once that has been seen."""
+    seen, write, diverged = threading.Event(), loop.save_checkpoint, TrainingLoop._diverged
+
+    def written(directory, step, arrays, metadata):
+        if step < fails_at:
+            return write(directory, step, arrays, metadata)
+        assert seen.wait(60)
+        raise SaveError(f"Step {step} could not be saved.")
+
+    def see(self, *arguments):
+        seen.set()
+        return diverged(self, *arguments)
+
+    monkeypatch.setattr(loop, "save_checkpoint", written)
+    monkeypatch.setattr(TrainingLoop, "_diverged", see)
+    said = _refused(_loop(_Folder(tmp_path), _nan_at(fails_at + 1), "training.checkpoint_every = 2"))
+    assert f"the loss was nan at step {fails_at + 1}," in said and kept in said
+    assert said.endswith(f"give another --run_dir; saving failed as well: Step {fails_at} could not be saved.")
+    assert newest_step(tmp_path) == fails_at - 2
+
+
 def test_tensorboard_files_that_cannot_be_written_are_an_error_of_saving(tmp_path, monkeypatch):
     def full(*arguments):
         raise tf.errors.UnknownError(None, None, "No space left on device")
 
-    loop = _loop(_Folder(tmp_path), lambda parts: lambda batch, step: Losses(*[np.float32(1)] * 3))
+    training = _loop(_Folder(tmp_path), lambda parts: lambda batch, step: Losses(*[np.float32(1)] * 3))
     monkeypatch.setattr(tf.summary, "scalar", full)
     with pytest.raises(SaveError, match="tensorboard could not be written: No space left on device; the checkpoints"):
-        loop.train(ProgressReporter(50))
+        training.train(ProgressReporter(50))
 
 
 def test_a_run_that_diverges_ends_with_status_two_and_one_sentence(tmp_path, monkeypatch, capsys):

@@ -49,7 +49,7 @@ def save_checkpoint(
     """Saves the checkpoint of a step and removes all but the newest `keep`.
 
     Args:
-      directory: made if it is not there.
+      directory: made if it is not there, but not its parents: a run that was removed is not begun again.
       step: training steps done; at least 0.
       arrays: by name; any shape, NumPy's numeric and boolean dtypes.
       metadata: str, int and float values come back as they were.
@@ -178,7 +178,7 @@ def _write(path: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], meta
     recorded = {"state": state, "sha256": _checksum(state, ordered)}
     content = safetensors.numpy.save(ordered, metadata=recorded)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
         atomic_file.write_atomically(path, content)
     except OSError as error:
         newest = _numbered(path.parent)

@@ -114,16 +114,33 @@ class RunDirectory:
         """Adds a line to metrics.jsonl; `values` has a 'step'.
 
         Raises:
-          SaveError: it cannot be written, or the directory is not there any more. A line comes before every
-            checkpoint, so that none is saved where nobody would find it.
+          SaveError: it cannot be written, or the directory is not there any more.
         """
-        self._check_is_there()
+        self.check_is_there()
         self._metrics.append(values)
 
+    def check_is_there(self) -> None:
+        """Raises SaveError if the directory was removed, or another one is in its place; asked before each write."""
+        try:
+            found, held = os.stat(self.path / _LOCK), os.fstat(self._lock.fileno())
+            if os.path.samestat(found, held):
+                return
+        except OSError:
+            pass
+        raise SaveError(
+            f"Run directory {self.path} was removed, moved or replaced during training, which stopped as nothing more "
+            "can be saved there: put it back to go on from its last checkpoint, or begin anew by the same command."
+        )
+
     def finish(self, outcome: str, step: int) -> None:
-        """Notes in run.json how this start ended ('finished', 'interrupted', ...) and at which step."""
+        """Notes in run.json how this start ended ('finished', 'interrupted', ...) and at which step.
+
+        Raises:
+          SaveError: it cannot be written, or the directory is not there any more.
+        """
         if not self._begun:
             return
+        self.check_is_there()
         self._record["starts"][-1].update(ended=run_record.now(), outcome=outcome, to_step=step)
         self._write_record()
 
@@ -147,18 +164,6 @@ class RunDirectory:
         for name in ("config.json", "config.gin", data_record.FILE, "run.json", _LOCK):
             (self.path / name).unlink(missing_ok=True)
         _remove_empty((self.checkpoints, *self._made))
-
-    def _check_is_there(self) -> None:
-        try:
-            found, held = os.stat(self.path / _LOCK), os.fstat(self._lock.fileno())
-            if os.path.samestat(found, held):
-                return
-        except OSError:
-            pass
-        raise SaveError(
-            f"Run directory {self.path} was removed, moved or replaced during training, which stopped as nothing more "
-            "can be saved there: put it back to go on from its last checkpoint, or begin anew by the same command."
-        )
 
     def _read_record(self) -> dict[str, Any]:
         try:

@@ -8,8 +8,8 @@ from typing import Any, Callable
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.runs.checkpoints import save_checkpoint
-from hypertransformer_tf.runs.state import model_arrays, optimizer_arrays
 from hypertransformer_tf.training.build import TrainingParts
+from hypertransformer_tf.training.checkpoint_arrays import checkpoint_arrays, first_not_finite
 from hypertransformer_tf.training.config import TrainingConfig
 
 _DRAWING_SECONDS, _SAVES, _EVALUATED = 1.0, 3, 64
@@ -24,7 +24,7 @@ class Costs:
       episode_bytes: of an episode's images and labels.
       drawing_seconds: of an episode, on one thread, nothing else running in this process.
       checkpoint_bytes: of a checkpoint's file.
-      checkpoint_copy_seconds: until its arrays are copied, which training waits for.
+      checkpoint_copy_seconds: until its arrays are copied and seen to be finite, which training waits for.
       checkpoint_write_seconds: of writing it to the folder for temporary files; the quickest of some.
       evaluation_seconds: of an episode with one query set, once compiled.
       steps, checkpoint_every, validate_every, validation_episodes: of the configuration.
@@ -89,7 +89,8 @@ def _checkpoint(parts: TrainingParts) -> tuple[float, float, int]:
     with tempfile.TemporaryDirectory() as folder:
         for step in range(_SAVES):
             start = time.perf_counter()
-            arrays = {**model_arrays(parts.model), **optimizer_arrays(parts.optimizer), **parts.update.state()}
+            arrays = checkpoint_arrays(parts.model, parts.optimizer, parts.update)
+            first_not_finite(arrays)  # training looks too
             copied = time.perf_counter()
             path = save_checkpoint(folder, step, arrays, {})
             copying.append(copied - start)

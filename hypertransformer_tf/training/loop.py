@@ -1,7 +1,8 @@
 """The training loop: steps, validation, checkpoints, reports."""
 
+import contextlib
 import functools
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,14 +17,13 @@ from hypertransformer_tf.runs.background_save import BackgroundSave
 from hypertransformer_tf.runs.checkpoints import Checkpoint, load_for_use, save_best, save_checkpoint
 from hypertransformer_tf.runs.run_directory import RunDirectory
 from hypertransformer_tf.runs.state import (
-    model_arrays,
-    optimizer_arrays,
     restore_model,
     restore_optimizer,
     restore_shared_features,
     restore_trained_model,
 )
 from hypertransformer_tf.training.build import TrainingParts
+from hypertransformer_tf.training.checkpoint_arrays import checkpoint_arrays, first_not_finite
 from hypertransformer_tf.training.config import TrainingConfig
 from hypertransformer_tf.training.interruption import Interruption
 from hypertransformer_tf.training.joining import share_checkpoint
@@ -33,6 +33,9 @@ from hypertransformer_tf.training.placement import PlacedBatch, place
 from hypertransformer_tf.training.progress import ProgressReporter
 from hypertransformer_tf.training.shared_evaluation import measure_together
 from hypertransformer_tf.training.strategy import own_episodes
+
+_Arrays = Mapping[str, np.ndarray]
+_Write = Callable[[], object]
 
 
 class TrainingLoop:
@@ -65,9 +68,8 @@ class TrainingLoop:
         self._evaluator = Evaluator(parts.model, config.compile)
         self._writer: Any = None  # made when there is something to write: a run that is refused leaves nothing
         self._saves = BackgroundSave()
-        self._done = self._saved = 0
-        self._best = -1.0
-        self._new_best: Optional[Callable[[], object]] = None  # writes the best checkpoint with the next save
+        self._done = self._saved = 0  # the latter once it is written
+        self._best, self._is_best = -1.0, False  # the highest accuracy, and whether it came since the last save
         self._log = LossLog(config.task_batch)
         self._devices = {
             "strategy": type(parts.strategy).__name__,
@@ -99,19 +101,19 @@ class TrainingLoop:
         """Trains to the end.
 
         Raises:
-          UserError: the loss is not finite; the last good checkpoint is kept.
+          UserError: the loss is not finite; the last good checkpoint is kept, and so is a new best model.
           SaveError: something could not be saved.
           KeyboardInterrupt, SystemExit: on Ctrl-C and SIGTERM, once all is saved.
         """
         config = self._config
         steps = max(config.steps - self._done, 0)
-        if config.steps == 0:  # nothing is meta-trained: the initial values are what there is to measure
-            self._save()
         with (
+            Interruption(self._peers, RECENT_STEPS) as interruption,  # until the last save is done
             self._saves,
-            Interruption(self._peers, RECENT_STEPS) as interruption,
             Prefetcher(self._own_batch, self._done, steps) as batches,
         ):
+            if config.steps == 0:  # nothing is meta-trained: the initial values are what there is to measure
+                self._save()
             self._log.restart_clock()
             for batch in batches:
                 self._log.add(self._step(batch, self._done))
@@ -155,12 +157,24 @@ class TrainingLoop:
         if wrong is not None:
             raise self._diverged(f"the loss was {wrong.loss} at step {wrong.step}")
 
-    def _diverged(self, what: str) -> UserError:
-        self._saves.wait()  # what is said to be kept has been written
-        kept = f"the checkpoint of step {self._saved} is kept" if self._saved else "nothing had been saved before"
+    def _diverged(self, what: str, write_best: Optional[_Write] = None) -> UserError:
+        """The error to raise, once what it says to be kept has been written."""
+        kept, failed = [], ""
+        try:
+            self._saves.wait()
+        except SaveError as error:
+            failed = f"; saving failed as well: {error}"
+        if self._saved:
+            kept.append(f"the checkpoint of step {self._saved} is kept")
+        if write_best is not None:
+            try:
+                write_best()
+                kept.append(f"the best model, of step {self._done}, is kept")
+            except SaveError as error:
+                failed = f"; saving failed as well: {error}"
         return UserError(
-            f"{what}, so training stopped; {kept}: lower optimizer.learning_rate or set optimizer.clip_norm, and give "
-            "another --run_dir."
+            f"{what}, so training stopped; {' and '.join(kept) or 'nothing had been saved before'}: lower "
+            f"optimizer.learning_rate or set optimizer.clip_norm, and give another --run_dir{failed or '.'}"
         )
 
     def _report(self, progress: ProgressReporter) -> None:
@@ -182,36 +196,38 @@ class TrainingLoop:
         with self._update.averaged():
             episodes = self._config.validation_episodes
             accuracy = measure_together(self._evaluator, self._peers, sampler, episodes)
-            arrays = model_arrays(self._model)
         progress.validation(self._done, accuracy.mean, accuracy.interval_95)
         self._write({"validation/accuracy": accuracy.mean, "validation/interval_95": accuracy.interval_95})
         if accuracy.mean > self._best:
-            self._best = accuracy.mean
-            self._finite(arrays)
-            if self._run is not None:
-                metadata = {"validation": accuracy.mean}
-                self._new_best = functools.partial(save_best, self._run.checkpoints, self._done, arrays, metadata)
+            self._best, self._is_best = accuracy.mean, True
 
     def _save(self) -> None:
         """Begins to write a checkpoint, and the best one if this validation was."""
         self._write_log()
-        with self._update.averaged():
-            arrays = {**model_arrays(self._model), **optimizer_arrays(self._optimizer), **self._update.state()}
-        self._finite(arrays)
-        if self._run is not None:
-            best, self._new_best = self._new_best, None
-            save = functools.partial(
-                save_checkpoint, self._run.checkpoints, self._done, arrays, {"best_validation": self._best}
-            )
-            self._saves.start(save if best is None else lambda: (best(), save()))
-        self._saved = self._done
+        arrays = checkpoint_arrays(self._model, self._optimizer, self._update)
+        best = functools.partial(self._write_best, self._done, arrays, self._best) if self._is_best else None
+        self._is_best = False
+        # The last update may have spoilt the arrays though the loss before it was fine.
+        wrong = first_not_finite(arrays)
+        if wrong is not None:
+            what = f"{wrong} was not finite after step {self._done}"
+            raise self._diverged(what, None if wrong.startswith("model/") else best)
+        self._saves.start(functools.partial(self._write_checkpoint, self._done, arrays, self._best, best))
 
-    def _finite(self, arrays: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-        """The arrays, if all are finite: the last update may have spoilt them though the loss before it was fine."""
-        for name, array in arrays.items():
-            if not np.isfinite(array).all():
-                raise self._diverged(f"{name} was not finite after step {self._done}")
-        return arrays
+    def _write_checkpoint(self, step: int, arrays: _Arrays, best: float, write_best: Optional[_Write]) -> None:
+        """Writes the best checkpoint first, if there is a new one: the other says how good it is."""
+        if write_best is not None:
+            write_best()
+        if self._run is not None:
+            with _still_there(self._run):
+                save_checkpoint(self._run.checkpoints, step, arrays, {"best_validation": best})
+        self._saved = step
+
+    def _write_best(self, step: int, arrays: _Arrays, accuracy: float) -> None:
+        if self._run is not None:
+            model = {name: array for name, array in arrays.items() if name.startswith("model/")}
+            with _still_there(self._run):
+                save_best(self._run.checkpoints, step, model, {"validation": accuracy})
 
     def _write(self, values: Mapping[str, float]) -> None:
         if self._run is None:
@@ -249,3 +265,14 @@ class TrainingLoop:
     def steps_done(self) -> int:
         """Steps done over the whole run."""
         return self._done
+
+
+@contextlib.contextmanager
+def _still_there(run: RunDirectory) -> Iterator[None]:
+    """Lets nothing be written where the directory is another run's by now, and says so where it goes meanwhile."""
+    run.check_is_there()
+    try:
+        yield
+    except (SaveError, OSError):  # the latter from a folder that goes while it is listed
+        run.check_is_there()
+        raise
