@@ -1,9 +1,10 @@
 """Which settings of an experiment need others: one that would have no effect is an error, not a surprise later."""
 
 import dataclasses
-from typing import Any, Callable, Mapping, NamedTuple
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.training.config import DECAYING, SECOND_MOMENT
 
 Settings = Mapping[str, Any]
 
@@ -18,6 +19,12 @@ class _Need(NamedTuple):
 
 def _shared(parameter: str) -> _Need:
     return _Need(parameter, "features.shared_layers above 0", lambda parts: parts["features"].shared_layers > 0)
+
+
+def _optimizer(parameter: str, names: Sequence[str]) -> _Need:
+    *first, last = map(repr, names)
+    remedy = f"optimizer.name = {', '.join(first)} or {last}"
+    return _Need(parameter, remedy, lambda parts: parts["optimizer"].name in names)
 
 
 _NEEDS = (
@@ -41,16 +48,8 @@ _NEEDS = (
         "episodes.unlabelled_per_class above 0",
         lambda parts: parts["episodes"].unlabelled_per_class > 0,
     ),
-    _Need(
-        "optimizer.weight_decay",
-        "optimizer.name = 'sgdw', 'adamw' or 'lamb'",
-        lambda parts: parts["optimizer"].name in ("sgdw", "adamw", "lamb"),
-    ),
-    _Need(
-        "optimizer.beta_2",
-        "optimizer.name = 'adam', 'adamw', 'nadam' or 'lamb'",
-        lambda parts: parts["optimizer"].name not in ("sgd", "sgdw"),
-    ),
+    _optimizer("optimizer.weight_decay", DECAYING),
+    _optimizer("optimizer.beta_2", SECOND_MOMENT),
     _Need(
         "optimizer.decay_rate",
         "optimizer.schedule = 'exponential'",

@@ -53,6 +53,16 @@ def test_maps_are_what_generate_computes(changes, computed):
         np.testing.assert_array_equal(attention, wanted)
 
 
+@pytest.mark.parametrize("images", [IMAGES, (IMAGES / 128.0 - 1.0).astype(np.float32)], ids=["bytes", "scaled"])
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_in_a_lower_precision_too(dtype, images, computed):
+    model = make_model(dtype=dtype)
+    model.generate(images, SHOWN)
+    expected = list(computed)
+    for attention, wanted in zip(_all_maps(attention_maps(model, images, SHOWN)), expected, strict=True):
+        np.testing.assert_array_equal(attention, wanted.astype(np.float32))
+
+
 def test_the_first_map_is_what_loops_over_tokens_give():
     model = make_model()
     first = attention_maps(model, IMAGES, SHOWN)[0]

@@ -12,6 +12,7 @@ import pytest
 
 from hypertransformer_tf.commands import benchmark, cli, evaluate, train
 from hypertransformer_tf.errors import SaveError, StoppedWorkerError, UserError
+from hypertransformer_tf.evaluation.asked import ASKED
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -113,6 +114,14 @@ def test_evaluate_measures_by_the_authors_protocol_unless_told_otherwise(called,
     expected = {"run_dir": "here", "split": "test", "episodes": 1024, "query_batches": 16, "data_dir": None}
     assert called == {**expected, "n_way": None, "k_shot": None, "asked": "together", "disjoint_queries": None}
     assert capsys.readouterr().out == "accuracy 87.5%\n"
+
+
+def test_evaluate_takes_every_way_of_asking_and_no_other(called, monkeypatch, capsys):
+    for asked in ASKED:
+        assert _main(evaluate, monkeypatch, "--run_dir=here", f"--asked={asked}") == 0 and called["asked"] == asked
+    assert _main(evaluate, monkeypatch, "--run_dir=here", "--asked=backwards") == 2
+    told = capsys.readouterr().err
+    assert all(asked in told for asked in ASKED)
 
 
 @pytest.mark.parametrize("command, flag", [(evaluate, "--run_dir=here"), (benchmark, "--gin_file=a.gin")])

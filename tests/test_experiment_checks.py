@@ -20,7 +20,7 @@ SHARED_HEAD = ("loss.shared_head = 0.5",)
         ("loss.variation = 0.1", (), "generator.add_trained_weights = True"),
         ("loss.max_remove_unlabelled = 0.1", (), "episodes.unlabelled_per_class above 0"),
         ("optimizer.weight_decay = 0.1", (), "optimizer.name = 'sgdw', 'adamw' or 'lamb'"),
-        ("optimizer.beta_2 = 0.9", ("optimizer.name = 'sgd'",), "'adam'"),
+        ("optimizer.beta_2 = 0.9", ("optimizer.name = 'sgd'",), "optimizer.name = 'adam', 'adamw', 'nadam' or 'lamb'"),
         ("optimizer.beta_2 = 0.9", ("optimizer.name = 'sgdw'",), "'adam'"),
         ("optimizer.decay_rate = 0.5", ("optimizer.schedule = 'cosine'",), "optimizer.schedule = 'exponential'"),
     ],

@@ -29,6 +29,17 @@ def _outputs_and_gradients(form, spec, activation, inputs):
 
 
 @pytest.mark.parametrize("spec", [POOLED, STRIDED], ids=["pooled", "strided"])
+def test_a_number_of_episodes_that_is_not_known_is_served_too(spec):
+    inputs = _inputs(spec, 3)
+    unknown = [tf.TensorSpec((None, *each.shape[1:]), each.dtype) for each in inputs]
+    layer = tf.function(
+        lambda *inputs: grouped.convolve_activate_pool(*inputs, spec, ACTIVATIONS["relu"]), input_signature=unknown
+    )
+    expected = plain.convolve_activate_pool(*inputs, spec, ACTIVATIONS["relu"])
+    np.testing.assert_allclose(layer(*inputs), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", [POOLED, STRIDED], ids=["pooled", "strided"])
 @pytest.mark.parametrize("kernels", [1, 3])
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
 def test_forms_agree(spec, kernels, activation):

@@ -27,6 +27,16 @@ def test_a_setting_without_effect_is_refused_with_the_method_named(method, setti
     assert f"{setting} would have no effect" in str(caught.value) and repr(method) in str(caught.value)
 
 
+@pytest.mark.parametrize("setting", ["optimizer.learning_rate = 0.01", "optimizer.name = 'sgd'"])
+def test_the_oracle_is_told_how_to_train_by_its_own_settings(setting):
+    others = [each for each in SMALL if not each.startswith("optimizer.")]
+    oracle = (*others, "method.name = 'oracle'", "training.steps = 0")
+    experiment_of(settings=oracle)
+    with pytest.raises(UserError, match="oracle.learning_rate") as caught:
+        experiment_of(setting, settings=oracle)
+    assert f"{setting} would have no effect" in str(caught.value)
+
+
 def test_scikit_learn_is_not_to_be_compiled():
     with pytest.raises(UserError, match="training.compile = False"):
         experiment_of("method.name = 'rfs'", "training.compile = True")

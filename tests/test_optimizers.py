@@ -12,7 +12,7 @@ import tensorflow as tf
 from small_runs import ROOT
 
 from hypertransformer_tf import keras_stack
-from hypertransformer_tf.training.config import LAYERWISE, OPTIMIZERS, OptimizerConfig
+from hypertransformer_tf.training.config import DECAYING, LAYERWISE, OPTIMIZERS, SECOND_MOMENT, OptimizerConfig
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.recipe import make_optimizer
 
@@ -45,8 +45,7 @@ def _gradients():
 
 
 def _settings(name, settings):
-    decaying = name in ("sgdw", "adamw", "lamb")
-    settings = {key: value for key, value in settings.items() if decaying or key != "weight_decay"}
+    settings = {key: value for key, value in settings.items() if name in DECAYING or key != "weight_decay"}
     return OptimizerConfig(name=name, learning_rate=0.02, beta_2=0.98, **settings)
 
 
@@ -81,6 +80,19 @@ def test_every_step_is_that_of_the_reference(name, settings):
         apply(update.flatten([tf.constant(gradient) for gradient in gradients]))
         _assert_agree(variables, wanted)
     assert min(np.abs(wanted - value).max() for wanted, value in zip(expected[-1], _values())) > 1e-3
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_decay_and_second_moment_change_those_that_are_said_to_have_them(name):
+    def trained(**changes):
+        variables, update = _update(OptimizerConfig(name=name, learning_rate=0.02, **changes))
+        for gradients in _gradients()[:3]:
+            update.apply(update.flatten([tf.constant(gradient) for gradient in gradients]))
+        return np.concatenate([variable.numpy().ravel() for variable in variables])
+
+    plain = trained()
+    assert (trained(weight_decay=0.3) != plain).any() == (name in DECAYING)
+    assert (trained(beta_2=0.9) != plain).any() == (name in SECOND_MOMENT)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

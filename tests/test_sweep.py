@@ -1,9 +1,11 @@
 """The sweep: what it tries, that what fails is a row with its reason, and that the fastest is named."""
 
-import pytest
-from small_runs import TINY, experiment_of, own_configuration, write_gin
+import json
 
-from hypertransformer_tf.benchmarks.sweep import Row, Sweep, heading, line, search, sweep
+import pytest
+from small_runs import SMALL, TINY, experiment_of, own_configuration, write_gin
+
+from hypertransformer_tf.benchmarks.sweep import SWEPT, Row, Sweep, heading, line, search, sweep
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.reproduction.child_commands import CommandError
@@ -27,7 +29,7 @@ def _measure(settings):
 
 def test_it_finds_the_fastest_and_reports_each_row_as_it_goes():
     reported = []
-    rows = search(TRAINING, _measure, reported.append)
+    rows = search(TRAINING, SWEPT, _measure, reported.append)
     assert reported == rows and len({str(row.settings) for row in rows}) == len(rows)
     found = Sweep(tuple(rows))
     assert found.gin_lines == [
@@ -42,7 +44,7 @@ def test_it_finds_the_fastest_and_reports_each_row_as_it_goes():
 
 
 def test_its_gin_lines_are_a_configuration(tmp_path):
-    lines = Sweep(tuple(search(TRAINING, _measure, lambda row: None))).gin_lines
+    lines = Sweep(tuple(search(TRAINING, SWEPT, _measure, lambda row: None))).gin_lines
     gin_file = write_gin(tmp_path / "tiny.gin", *(change for change in lines))
     with own_configuration():
         training = load_experiment(gin_file).training
@@ -50,7 +52,7 @@ def test_its_gin_lines_are_a_configuration(tmp_path):
 
 
 def test_every_form_precision_and_xla_is_tried():
-    settings = [row.settings for row in search(TRAINING, _measure, lambda row: None)]
+    settings = [row.settings for row in search(TRAINING, SWEPT, _measure, lambda row: None)]
     for name, values in {
         "convolution_form": {"folded", "plain", "grouped"},
         "precision": {"float32", "bfloat16", "float16"},
@@ -63,15 +65,40 @@ def test_every_form_precision_and_xla_is_tried():
 
 
 def test_what_could_not_be_measured_is_a_row_that_says_why():
-    rows = search(TRAINING, _measure, lambda row: None)
+    rows = search(TRAINING, SWEPT, _measure, lambda row: None)
     (failed,) = [row for row in rows if row.episodes_per_second is None]
     assert line(failed).endswith("| not measured: float16 cannot be had |")
-    assert len({text.count("|") for text in (*heading().split("\n"), *map(line, rows))}) == 1
+    assert len({text.count("|") for text in (*heading(failed).split("\n"), *map(line, rows))}) == 1
 
 
 def test_when_the_first_fail_the_next_begin_with_the_configuration():
-    rows = search(TRAINING, lambda settings: Row(settings, None, "no"), lambda row: None)
+    rows = search(TRAINING, SWEPT, lambda settings: Row(settings, None, "no"), lambda row: None)
     assert {row.settings["task_batch"] for row in rows[:6]} == {2}
+
+
+@pytest.mark.parametrize("method", ["prototypical", "maml"])
+def test_a_baseline_is_not_given_what_it_refuses(method, tmp_path, monkeypatch):
+    """The bindings that the processes would get are read here as they would read them."""
+    baseline = [f"method.name = '{method}'", "training.task_batch = 2"]
+    settings = [each for each in SMALL if not each.startswith("training.task_batch")]
+    gin_file = write_gin(tmp_path / "baseline.gin", *baseline, settings=settings)
+
+    def measure(command, flags):
+        bindings = [flag.split("=", 1)[1] for flag in flags if flag.startswith("--gin_bindings=")]
+        try:
+            with own_configuration():
+                training = load_experiment(gin_file, bindings).training
+        except UserError as error:
+            raise CommandError(str(error), refused=True) from None
+        return json.dumps({"episodes_per_second": float(training.task_batch), "machine": "machine"})
+
+    monkeypatch.setattr("hypertransformer_tf.benchmarks.sweep.run_command", measure)
+    found = sweep(gin_file)
+    assert [row.why for row in found.rows] == [""] * len(found.rows)
+    assert {row.settings["compile"] for row in found.rows} == {True, False}
+    assert {row.settings["task_batch"] for row in found.rows} == {1, 2, 4, 8} and found.best.settings["task_batch"] == 8
+    assert heading(found.best).startswith("| task batch | groups | XLA | episodes/s |\n")
+    assert heading(found.best).split("\n")[0].count("|") == line(found.best).count("|")
 
 
 def test_where_nothing_can_be_measured_the_first_reason_is_told(tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ every run and episode size, a column for every way of asking.
 
 import argparse
 
+from hypertransformer_tf.evaluation.asked import ASKED
 from hypertransformer_tf.evaluation.evaluate import evaluate
-from hypertransformer_tf.evaluation.protocol import ASKED
 from hypertransformer_tf.experiment import load_experiment
 
 SIZES = ((20, 1), (20, 5), (5, 1))

@@ -27,9 +27,9 @@ class MethodConfig:
     Attributes:
       name: `hypertransformer`, or a baseline with the same CNN, all of it trained: `prototypical` (prototypical
         networks), `maml`, `rfs` (an embedding of all meta-train classes and logistic regression), or `oracle` (the CNN
-        itself, trained anew on every support set; not meta-trained, so training.steps = 0). A baseline reads nothing of
-        `features`, `transformer`, `generator`, `cnn.trained_layers` and `loss.shared_head`, so that the file
-        of a HyperTransformer can be trained by it.
+        itself, trained anew on every support set; not meta-trained, so training.steps = 0, and nothing is set of
+        `optimizer`). A baseline reads nothing of `features`, `transformer`, `generator`, `cnn.trained_layers` and
+        `loss.shared_head`, so that the file of a HyperTransformer can be trained by it (not by the oracle).
     """
 
     name: str = "hypertransformer"

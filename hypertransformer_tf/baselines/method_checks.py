@@ -69,6 +69,20 @@ def _check_steps(parts: Mapping[str, Any]) -> None:
             f"loss.label_smoothing = {parts['loss'].label_smoothing!r} would have no effect: method.name = "
             f"{method.name!r} is not meta-trained; take it out."
         )
+    if not method.is_meta_trained:
+        _refuse_optimizer(parts)
+
+
+def _refuse_optimizer(parts: Mapping[str, Any]) -> None:
+    optimizer = parts["optimizer"]
+    for field in dataclasses.fields(optimizer):
+        value = getattr(optimizer, field.name)
+        if value != field.default:
+            raise UserError(
+                f"optimizer.{field.name} = {value!r} would have no effect: method.name = {parts['method'].name!r} is "
+                "not meta-trained; take it out, and set oracle.steps, oracle.learning_rate, oracle.momentum or "
+                "oracle.batch instead."
+            )
 
 
 def _refuse(parts: Mapping[str, Any], settings: tuple[str, ...], method: str) -> None:

@@ -1,6 +1,6 @@
 """The oracle: the same CNN, trained by gradient descent on nearly all samples of fixed classes (paper, Figure 3)."""
 
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -21,6 +21,20 @@ from hypertransformer_tf.layers.trained_weights import TrainedLogits
 Tensors = List[tf.Tensor]
 
 
+class Part(NamedTuple):
+    """What a step is taken on: B samples of each of T support sets.
+
+    Attributes:
+      images: (T, B, H, W, C) float32, scaled.
+      members: (T, B, n_way) float32, as of `one_hot_labelled`.
+      mask: (T, B) float32, 1 = a sample that does not count; None counts all.
+    """
+
+    images: tf.Tensor
+    members: tf.Tensor
+    mask: Optional[tf.Tensor]
+
+
 class Oracle(Baseline):
     """What a CNN of this size comes to with nearly all samples there are of its classes: meant as an upper bound.
 
@@ -33,8 +47,8 @@ class Oracle(Baseline):
     parts of the support set, while the rate falls to zero along a cosine.
 
     Args:
+      *args, **kwargs: as for `Baseline`.
       oracle: that training.
-      others: as for `Baseline`.
     """
 
     def __init__(self, *args: Any, oracle: OracleConfig, **kwargs: Any):
@@ -49,12 +63,12 @@ class Oracle(Baseline):
 
     def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> GeneratedWeights:
         episodes = images.shape[0] or tf.shape(images)[0]
-        members = one_hot_labelled(labels, mask, n_way)
+        support = Part(images, one_hot_labelled(labels, mask, n_way), mask)
         initial = GeneratedWeights(self.convolutions.values(), self.logits.add_to(None, n_way), (), (), None)
         tensors = [for_each_episode(episodes, tensor) for tensor in trained_tensors(initial)]
 
         def step(number: tf.Tensor, tensors: Tensors, velocities: Tensors) -> Tuple[tf.Tensor, Tensors, Tensors]:
-            gradients = self._gradients(*self._part(number, images, members), with_tensors(initial, tensors))
+            gradients = self._gradients(self._part(number, support), with_tensors(initial, tensors))
             rate = self._rate(number)
             velocities = [self.oracle.momentum * v - rate * g for v, g in zip(velocities, gradients)]
             return number + 1, [tensor + v for tensor, v in zip(tensors, velocities)], velocities
@@ -69,21 +83,27 @@ class Oracle(Baseline):
     def _answer(self, images: tf.Tensor, learned: GeneratedWeights) -> tf.Tensor:
         return run_cnn(images, learned, self.architecture, self.cnn.activation, self.convolution_form)[0]
 
-    def _part(self, number: tf.Tensor, images: tf.Tensor, members: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Images (T, B, H, W, C) and members (T, B, n_way) of the step: the same places of all support sets."""
-        samples = images.shape[1] or tf.shape(images)[1]
+    def _part(self, number: tf.Tensor, support: Part) -> Part:
+        """That of the step, of whole support sets: the same places of all of them."""
+        samples = support.images.shape[1] or tf.shape(support.images)[1]
         order = tf.argsort(tf.random.stateless_uniform([samples], tf.stack([0, number])))
         places = order[: self.oracle.batch]
-        return tf.gather(images, places, axis=1), tf.gather(members, places, axis=1)
+        images, members = (tf.gather(each, places, axis=1) for each in (support.images, support.members))
+        if support.mask is None:
+            return Part(images, members, None)
+        mask = tf.gather(support.mask, places, axis=1)
+        # Where none counts there is no loss either, and moments of no samples would only make NaN of its zeros.
+        return Part(images, members, mask * (1.0 - tf.reduce_min(mask, axis=1, keepdims=True)))
 
-    def _gradients(self, images: tf.Tensor, members: tf.Tensor, weights: GeneratedWeights) -> Tensors:
+    def _gradients(self, part: Part, weights: GeneratedWeights) -> Tensors:
         """Of the mean cross-entropy, for each episode its own."""
         tensors = trained_tensors(weights)
         with tf.GradientTape() as tape:
             tape.watch(tensors)
             watched = with_tensors(weights, tensors)
-            features, _ = self.convolutions.run_support(images, watched.convolutions)
-            loss = labelled_cross_entropy(run_logits(features, watched.logits, self.architecture.logits), members)
+            features, _ = self.convolutions.run_support(part.images, watched.convolutions, part.mask)
+            logits = run_logits(features, watched.logits, self.architecture.logits)
+            loss = labelled_cross_entropy(logits, part.members)
         return tape.gradient(loss, tensors)
 
     def _rate(self, number: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ from hypertransformer_tf.reproduction.child_commands import CommandError, data_f
 from hypertransformer_tf.training.config import CONVOLUTION_FORMS, PRECISIONS, TrainingConfig
 
 SWEPT = ("task_batch", "groups", "precision", "compile", "convolution_form")  # of `training`
-_HEADINGS = ("task batch", "groups", "precision", "XLA", "convolution form", "episodes/s")
+_HYPERTRANSFORMER_ONLY = ("precision", "convolution_form")  # baselines refuse them
 _FORMS = tuple(form for form in CONVOLUTION_FORMS if form != "auto")
 _FACTORS, _GROUPS = (0.5, 1, 2, 4), (1, 2, 4)
 Settings = Dict[str, Any]
@@ -20,7 +20,7 @@ class Row(NamedTuple):
     """What one choice of settings gave.
 
     Attributes:
-      settings: of SWEPT, by name.
+      settings: what was swept, by name.
       episodes_per_second: of the training step; None where it could not be measured.
       why: why not, in a sentence; empty where it could.
       machine: as the benchmark names it; empty where it could not be measured.
@@ -60,9 +60,10 @@ class Sweep:
         return {"rows": [row._asdict() for row in self.rows], "best": best, "gin_bindings": self.gin_lines}
 
 
-def heading() -> str:
-    """The first two lines of the table."""
-    return f"| {' | '.join(_HEADINGS)} |\n|{' --- |' * len(_HEADINGS)}"
+def heading(row: Row) -> str:
+    """The first two lines of the table that a row belongs to."""
+    names = ["XLA" if name == "compile" else name.replace("_", " ") for name in row.settings] + ["episodes/s"]
+    return f"| {' | '.join(names)} |\n|{' --- |' * len(names)}"
 
 
 def line(row: Row) -> str:
@@ -80,7 +81,8 @@ def sweep(
 ) -> Sweep:
     """Measures settings one kind after the other, each kind with the fastest of what was measured before.
 
-    First the form of the convolutions with and without XLA, then the precision, then task batch and groups.
+    First the form of the convolutions with and without XLA, then the precision, then task batch and groups. A baseline
+    has one form and one precision, and these are left out.
 
     Args:
       gin_file, gin_bindings, data_dir: the configuration, as for `train`.
@@ -93,24 +95,35 @@ def sweep(
     """
     if strategy == "multi_worker":
         raise UserError("--sweep measures this machine alone: leave out --strategy=multi_worker.")
-    training = load_experiment(gin_file, gin_bindings, data_dir).training
+    experiment = load_experiment(gin_file, gin_bindings, data_dir)
     flags = [f"--gin_file={gin_file}", f"--seconds={seconds}", f"--strategy={strategy}", "--json", *data_flag(data_dir)]
     flags += [f"--gin_bindings={binding}" for binding in gin_bindings]
-    rows = search(training, lambda settings: _measure(flags, settings), report)
+    swept = swept_with(experiment.method.name)
+    rows = search(experiment.training, swept, lambda settings: _measure(flags, settings), report)
     if all(row.episodes_per_second is None for row in rows):
         raise UserError(f"No settings could be measured; the first said: {rows[0].why}")
     return Sweep(tuple(rows))
 
 
-def search(training: TrainingConfig, measure: Callable[[Settings], Row], report: Callable[[Row], None]) -> List[Row]:
-    """The rows of `sweep`, for a way to measure; `report` gets each."""
+def swept_with(method: str) -> Tuple[str, ...]:
+    """What of SWEPT has an effect with a method of that name."""
+    return tuple(name for name in SWEPT if method == "hypertransformer" or name not in _HYPERTRANSFORMER_ONLY)
+
+
+def search(
+    training: TrainingConfig,
+    swept: Sequence[str],
+    measure: Callable[[Settings], Row],
+    report: Callable[[Row], None],
+) -> List[Row]:
+    """The rows of `sweep`, for settings by name and a way to measure; `report` gets each."""
     rows: List[Row] = []
-    start = {name: getattr(training, name) for name in SWEPT}
+    start = {name: getattr(training, name) for name in swept}
     for changes in _kinds(training.task_batch):
         measured = any(row.episodes_per_second is not None for row in rows)
         base = _fastest(rows).settings if measured else start
         for change in changes:
-            settings = {**base, **change}
+            settings = {name: change.get(name, base[name]) for name in swept}
             if settings not in [row.settings for row in rows]:
                 rows.append(measure(settings))
                 report(rows[-1])

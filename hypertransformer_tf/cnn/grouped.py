@@ -17,8 +17,20 @@ Activation = Callable[[tf.Tensor], tf.Tensor]
 def convolve_activate_pool(
     inputs: tf.Tensor, kernel: tf.Tensor, bias: Optional[tf.Tensor], spec: ConvolutionSpec, activation: Activation
 ) -> tf.Tensor:
-    """As `plain.convolve_activate_pool`, where the number of episodes T is known when a graph is made."""
-    if kernel.shape[0] == 1:
+    """Runs one layer of each episode's CNN, up to its normalisation.
+
+    Args:
+      inputs: (T, N, H, W, c_in).
+      kernel: (T, k, k, c_in, c_out), or (1, ...) for a kernel that all episodes share; of the inputs' floating dtype.
+        Where T is not known when a graph is made, the plain form is used: the number of groups has to be known.
+      bias: (T or 1, c_out) or None.
+      spec: the layer.
+      activation: applied after the bias, before the pooling.
+
+    Returns:
+      (T, N, H', W', c_out), of the inputs' dtype.
+    """
+    if kernel.shape[0] in (1, None):
         return plain.convolve_activate_pool(inputs, kernel, bias, spec, activation)
     return plain.activate_pool(_convolve(inputs, kernel, spec), bias, spec, activation)
 

@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 from hypertransformer_tf.commands import cli
+from hypertransformer_tf.evaluation.asked import ASKED
 
 _DESCRIPTION = """\
 Measures a trained HyperTransformer: the mean accuracy over many episodes of one split of the classes,
@@ -41,7 +42,7 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument("--k_shot", metavar="K", type=cli.at_least(1), help="labelled samples per class, likewise")
     parser.add_argument(
         "--asked",
-        choices=("together", "alone", "in_fives", "by_class"),
+        choices=ASKED,
         default="together",
         help="how a CNN is asked about its query pictures; only a transductive model's answers differ",
     )

@@ -12,10 +12,10 @@ from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
+from hypertransformer_tf.evaluation.asked import ASKED
 from hypertransformer_tf.evaluation.config import EPISODES_AT_ONCE
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
-ASKED = ("together", "alone", "in_fives", "by_class")
 QUERY_BYTES_AT_ONCE = 2**28
 
 

@@ -14,7 +14,6 @@ from hypertransformer_tf.layers.attention import MultiHeadAttention
 from hypertransformer_tf.layers.weight_generator import WeightGenerator
 from hypertransformer_tf.model import checks
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
-from hypertransformer_tf.model.images import scale_images
 
 
 class LayerAttention(NamedTuple):
@@ -55,7 +54,7 @@ def attention_maps(
     """
     checks.single_episode(support_images, "attention is shown")
     weights = model.generate(support_images, support_labels, n_way=n_way)
-    activations = scale_images(tf.convert_to_tensor(support_images)[tf.newaxis])
+    activations = model.scaled(tf.convert_to_tensor(support_images)[tf.newaxis])
     labels = tf.cast(support_labels, tf.int32)[tf.newaxis]
     shared = None if weights.shared_features is None else weights.shared_features[tf.newaxis]
     found = []

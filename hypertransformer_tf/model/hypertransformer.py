@@ -65,9 +65,10 @@ class HyperTransformer(keras.Model):
         config: Optional[ModelConfig] = None,
         shared_head_classes: int = 0,
         convolution_form: str = "folded",
+        dtype: Optional[Any] = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype=dtype, **kwargs)
         self.n_way = int(n_way)
         self.image_shape = checks.model_arguments(image_shape, self.n_way, convolution_form)
         self.config = ModelConfig() if config is None else config
@@ -125,7 +126,7 @@ class HyperTransformer(keras.Model):
             labels, mask = checks.support_labels(support_labels, support_mask, images, single, n_way or self.n_way)
         else:
             labels, mask = checks.support_labels(support_labels, support_mask, images, single, None)
-        weights = self._generate(self._scaled(images), labels, mask, dropout, n_way)
+        weights = self._generate(self.scaled(images), labels, mask, dropout, n_way)
         return _map_weights(lambda weight: weight[0], weights) if single else weights
 
     def classify(self, query_images: Any, weights: GeneratedWeights, dropout: Optional[Dropout] = None) -> tf.Tensor:
@@ -151,7 +152,7 @@ class HyperTransformer(keras.Model):
     ) -> Classification:
         """`classify` for a task batch (T, Q, H, W, C), with the logits of the warm-up heads."""
         cnn = self.config.cnn
-        images = self._scaled(query_images)
+        images = self.scaled(query_images)
         logits, head_logits = run_cnn(
             images,
             weights,
@@ -237,11 +238,11 @@ class HyperTransformer(keras.Model):
         """
         if self.shared_features is None:
             return None
-        features = self.shared_features(self._scaled(images), mask if self.statistics else None)
+        features = self.shared_features(self.scaled(images), mask if self.statistics else None)
         return apply_dropout(dropout, features, self.config.features.shared_dropout)
 
-    def _scaled(self, images: tf.Tensor) -> tf.Tensor:
-        """Images as `scale_images` gives them, in the precision that layers and CNNs compute in."""
+    def scaled(self, images: tf.Tensor) -> tf.Tensor:
+        """Images ([T,] N, H, W, C) as `scale_images` gives them, in the precision that layers and CNNs compute in."""
         return tf.cast(scale_images(images), self.compute_dtype)
 
     def _head_weights(

@@ -9,6 +9,8 @@ from hypertransformer_tf.errors import UserError
 
 OPTIMIZERS = ("sgd", "sgdw", "adam", "adamw", "nadam", "lamb")
 LAYERWISE = ("lamb",)  # these treat each variable by its norm
+DECAYING = ("sgdw", "adamw", "lamb")  # these have weight decay
+SECOND_MOMENT = ("adam", "adamw", "nadam", "lamb")  # these have beta_2
 PRECISIONS = ("float32", "bfloat16", "float16")
 CONVOLUTION_FORMS = ("auto", "folded", "plain", "grouped")
 SCHEDULES = ("constant", "exponential", "cosine")
