@@ -49,7 +49,7 @@ def begun_with(model: str) -> dict:
     preset = find_preset(model)
     if preset is not None:
         card = json.loads((preset / CARD).read_text())
-        return {name: card[name] for name in ("command", "episodes", "begun_with", "sha256") if name in card}
+        return {name: card[name] for name in ("data", "command", "episodes", "begun_with", "sha256") if name in card}
     folder = pathlib.Path(model)
     experiment = load_experiment(str(folder.absolute() / "config.gin"))
     return training_of(folder, experiment, load_for_use(folder / "checkpoints", print).step)
