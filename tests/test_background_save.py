@@ -151,8 +151,9 @@ def test_the_first_array_that_is_not_finite_is_found(value):
 
 
 def test_a_run_of_no_steps_has_a_checkpoint_of_its_initial_values(tmp_path):
+    settings = [setting for setting in SMALL if not setting.startswith("optimizer.")]  # the oracle has none
     changes = ("method.name = 'oracle'", "training.steps = 0", "oracle.steps = 1", "evaluation.episodes = 2")
-    train_here(write_gin(tmp_path / "oracle.gin", *changes, settings=SMALL), tmp_path / "run")
+    train_here(write_gin(tmp_path / "oracle.gin", *changes, settings=settings), tmp_path / "run")
     assert latest(tmp_path / "run").step == 0
 
 

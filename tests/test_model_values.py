@@ -31,8 +31,9 @@ def _generator_features(generator, activations, shared):
     if local is not None:
         variables = [(reference.value(kernel), reference.value(bias)) for kernel, bias, _ in local.convolutions]
         missing = local.layers - len(variables)
-        empty = (np.zeros((3, 3, local.features, local.features)), np.zeros(local.features))
-        parts.append(reference.local_features(activations, variables + [empty] * missing, 3, local.nonlinear))
+        size = local.kernel_size
+        empty = (np.zeros((size, size, local.features, local.features)), np.zeros(local.features))
+        parts.append(reference.local_features(activations, variables + [empty] * missing, size, local.nonlinear))
     return np.concatenate(parts + ([] if shared is None else [shared]), -1)
 
 
@@ -43,7 +44,9 @@ def _generated(model, index, activations, shared, labels, ignored):
         return [0.0, None, None, None]
     features = _generator_features(generator, activations, shared)
     blocks = reference.weight_blocks(generator, labels, features, ignored)
-    size = 9 * spec.input_shape[-1]
+    if config.allocation == "spatial":  # token p holds the (c_in, c_out) slice of kernel position p
+        return [blocks[:, : spec.kernel_shape[2] * spec.kernel_shape[3]].reshape(spec.kernel_shape), None, None, None]
+    size = spec.kernel_size**2 * spec.input_shape[-1]
     columns = iter(blocks[:, size:].T)
     bias = next(columns) if config.bias else None
     norm = [next(columns), next(columns)] if config.batch_norm else [None, None]
@@ -63,7 +66,7 @@ def _run_layer(model, index, trained, generated, images):
 
 
 def _expected_logits(model, episode, mask):
-    """The whole model in NumPy, for output allocation."""
+    """The whole model in NumPy."""
     support, query = SUPPORT[episode] / 128.0 - 1.0, QUERY[episode] / 128.0 - 1.0
     labels, ignored = LABELS[episode], None if mask is None else mask[episode]
     shared = None if model.shared_features is None else reference.shared_features(model.shared_features, support)
