@@ -66,7 +66,7 @@ def _sweep(asked: dict, as_json: bool) -> None:
     if as_json:
         print(json.dumps(sweep.sweep(**asked).as_dict()))
         return
-    reported = []
+    reported: list[sweep.Row] = []
 
     def report(row: sweep.Row) -> None:
         if not reported:
