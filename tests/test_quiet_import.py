@@ -1,5 +1,6 @@
 """Quiet imports: what native code writes while a module loads is held back, unless loading fails."""
 
+import subprocess
 import sys
 
 import pytest
@@ -25,3 +26,13 @@ def test_a_module_that_cannot_be_loaded_shows_what_was_held_back(module_folder, 
     with pytest.raises(ImportError):
         quiet_import.import_quietly("broken_module")
     assert capfd.readouterr().err == "reason"
+
+
+def test_what_no_command_needs_of_keras_is_not_imported_with_it_and_can_be_later():
+    asked = (
+        "import sys; from hypertransformer_tf.quiet_import import import_quietly; import_quietly('tensorflow'); "
+        "print(sorted({'keras', 'matplotlib', 'pandas', 'sklearn'} & set(sys.modules))); import sklearn, keras"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['keras']"

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hypertransformer_tf.cnn.precision import at_least_float32
 from hypertransformer_tf.keras_stack import build_once
+from hypertransformer_tf.layers.token_dense import TokenDense
 
 MASKED = 1e8
 
@@ -40,10 +41,10 @@ class MultiHeadAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads, self.query_key_size, self.value_size = heads, query_key_size, value_size
         self.output_size, self.activation = output_size, activation
-        self.query = keras.layers.Dense(query_key_size, name="query")
-        self.key = keras.layers.Dense(query_key_size, name="key")
-        self.value = keras.layers.Dense(value_size, name="value")
-        self.output_projection = keras.layers.Dense(output_size, name="output")
+        self.query = TokenDense(query_key_size, name="query")
+        self.key = TokenDense(query_key_size, name="key")
+        self.value = TokenDense(value_size, name="value")
+        self.output_projection = TokenDense(output_size, name="output")
 
     @build_once
     def build(self, query_shape: Any, key_shape: Any = None) -> None:

@@ -15,6 +15,7 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.keras_stack import build_once
 from hypertransformer_tf.layers.attention import MultiHeadAttention
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
+from hypertransformer_tf.layers.token_dense import TokenDense
 
 EPSILON = 1e-6
 ACTIVATIONS = {
@@ -75,8 +76,8 @@ class FeedForward(keras.layers.Layer):
     def __init__(self, token_size: int, inner_size: int, activation: str, **kwargs: Any):
         super().__init__(**kwargs)
         self.token_size, self.inner_size, self.activation = token_size, inner_size, activation
-        self.inner = keras.layers.Dense(inner_size, name="inner")
-        self.outer = keras.layers.Dense(token_size, name="outer")
+        self.inner = TokenDense(inner_size, name="inner")
+        self.outer = TokenDense(token_size, name="outer")
 
     @build_once
     def build(self, input_shape: Any) -> None:
