@@ -1,4 +1,4 @@
-"""The code passes ruff and mypy, with the settings in pyproject.toml and setup.cfg."""
+"""The code passes ruff and mypy, with the settings in ruff.toml and setup.cfg."""
 
 import importlib.metadata
 import pathlib
