@@ -1,4 +1,4 @@
-"""Importing TensorFlow without its notes on standard error, and without what Keras imports and a command does not use."""
+"""Importing TensorFlow without its notes on standard error, and Keras without what no command uses."""
 
 import contextlib
 import importlib

@@ -21,10 +21,8 @@ from hypertransformer_tf.experiment import load_experiment
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GIN_FILE = "gin/omniglot_4layer_fast.gin"
 AXES: Dict[str, List[tuple]] = {  # what varies: (its value, bindings)
-    "channels": [
-        (each, (f"cnn.channels = {each}", f"features.local_dim = {each}")) for each in (8, 16, 32, 64)
-    ],
-    "support images": [(20 * k, (f"episodes.k_shot = {k}", "episodes.queries_per_class = 3")) for k in (1, 2, 5, 10, 16)],
+    "channels": [(each, (f"cnn.channels = {each}", f"features.local_dim = {each}")) for each in (8, 16, 32, 64)],
+    "support images": [(20 * k, (f"episodes.k_shot = {k}",)) for k in (1, 2, 5, 10, 16)],
     "image size": [(each, (f"data.image_size = {each}",)) for each in (28, 42, 56, 84)],
 }
 

@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--model", default="omniglot", help="a preset's name or directory, or a run")
     parser.add_argument("--episodes", type=int, default=1000)
     flags = parser.parse_args()
-    images = load_images(DataConfig(source="omniglot_averaged", image_size=load_model(flags.model).model.image_shape[0]))
+    side = load_model(flags.model).model.image_shape[0]
+    images = load_images(DataConfig(source="omniglot_averaged", image_size=side))
     print("| n-way | k-shot | area under the ROC curve | known classes refused | other classes taken |")
     print("| --- " * 5 + "|")
     for n_way, k_shot in SIZES:

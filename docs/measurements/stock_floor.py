@@ -24,7 +24,9 @@ from hypertransformer_tf.training.placement import place
 WARM_UP = 3  # steps
 
 
-def stock_step(experiment: Experiment, channels: int, compile: bool, episodes: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def stock_step(
+    experiment: Experiment, channels: int, compile: bool, episodes: int
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Loss and gradients of a fixed maxpool-4-layer CNN, in stock operations, on the images of some episodes."""
     width, kernels, scales = experiment.cnn.channels, [], []
     for _ in range(4):
