@@ -7,10 +7,8 @@
 import argparse
 import json
 import pathlib
-from typing import Optional
 
-import numpy as np
-
+from hypertransformer_tf.data.background import training_background
 from hypertransformer_tf.data.config import parse_source
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.data.load import load_images
@@ -24,14 +22,6 @@ from hypertransformer_tf.runs.restore import restore_for_use
 
 SIZES = ((5, 1), (5, 5), (10, 1), (20, 1), (20, 5), (2, 1), (3, 1), (2, 5))  # n_way, k_shot
 _OF_PRESETS = ("data", "command", "git_revision", "episodes", "begun_with", "sha256")
-
-
-def background_of(images: np.ndarray) -> Optional[str]:
-    """Whether the pictures' borders are light or dark; None for colour pictures, which have no paper."""
-    if images.shape[-1] == 3:
-        return None
-    border = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
-    return "light" if np.median(border) > 127 else "dark"
 
 
 def data_of(experiment: Experiment, images: ImagesByClass) -> dict:
@@ -106,7 +96,7 @@ def main() -> None:
         ],
         "no_good_for": flags.no_good_for,
     }
-    save_preset(model, flags.out, card, background_of(np.asarray(images.images[:2000])))
+    save_preset(model, flags.out, card, training_background(images))
     for each in accuracies:
         print(each)
 
