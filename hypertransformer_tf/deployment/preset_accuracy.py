@@ -4,6 +4,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple, Union
 
+from hypertransformer_tf.config import plain_sentence
 from hypertransformer_tf.config_checks import require_whole_number
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.data.images_by_class import ImagesByClass
@@ -116,7 +117,9 @@ def images_of(files: ModelFiles, card: Mapping[str, Any], data_dir: Optional[str
     try:
         config = DataConfig(source, data_dir, files.image_shape[0], files.image_shape[2], **split)
     except UserError as error:
-        raise UserError(f"Preset {files.name}: its {CARD} names data that cannot be loaded: {error}") from error
+        raise UserError(
+            f"Preset {files.name}: its {CARD} names data that cannot be loaded: {plain_sentence(error)}"
+        ) from error
     images = load_images(config, files.n_way)
     found = len(images.splits["train"])
     if card.get("meta_train_classes", found) != found:  # a test class might have been trained on
