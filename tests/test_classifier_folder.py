@@ -8,7 +8,7 @@ import pytest
 from small_classifier import drawings, make_inductive_model, save_small_classifier
 
 from hypertransformer_tf.deployment.calibration import softmax
-from hypertransformer_tf.deployment.card import write_card
+from hypertransformer_tf.deployment.card import file_list, write_card
 from hypertransformer_tf.deployment.classifier_folder import read_classifier
 from hypertransformer_tf.errors import UserError
 
@@ -85,6 +85,52 @@ def test_a_changed_file_is_refused(copy, name):
     assert f"{name} is not the file that card.json names" in _refused(copy)
     (copy / name).unlink()
     assert f"{name}: No such file" in _refused(copy)
+
+
+@pytest.fixture
+def with_formats(copy):
+    """A classifier with files of two formats beside what is used; what is in them makes no difference here."""
+    for name in ("classifier.tflite", "savedmodel/saved_model.pb", "savedmodel/variables/variables.index"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(name.encode())
+    _change_card(copy, files=_listed_files(copy))
+    assert read_classifier(copy).class_names
+    return copy
+
+
+def _listed_files(directory):
+    return {name: listed for name, listed in file_list(directory).items() if name != "card.json"}
+
+
+@pytest.mark.parametrize("name", ["classifier.tflite", "savedmodel/variables/variables.index"])
+def test_a_changed_format_is_refused(with_formats, name):
+    (with_formats / name).write_bytes(b"another model")
+    assert f"{name} is not the file that card.json names" in _refused(with_formats)
+
+
+def test_a_format_that_was_deleted_is_no_damage_but_half_of_one_and_more_than_one_are(with_formats):
+    (with_formats / "classifier.tflite").unlink()
+    assert read_classifier(with_formats).class_names
+    (with_formats / "savedmodel" / "saved_model.cpb").write_bytes(b"read first")
+    assert "savedmodel/saved_model.cpb was added" in _refused(with_formats)
+    (with_formats / "savedmodel" / "saved_model.cpb").unlink()
+    (with_formats / "savedmodel" / "saved_model.pb").unlink()
+    assert "savedmodel/saved_model.pb is not there, though savedmodel is" in _refused(with_formats)
+    shutil.rmtree(with_formats / "savedmodel")
+    (with_formats / "notes.txt").write_text("of one's own")
+    assert read_classifier(with_formats).class_names
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../small/weights.npz", "savedmodel/../../x", "", ".", "a\\b"])
+def test_a_card_that_lists_files_elsewhere_is_refused(copy, name):
+    _change_card(copy, files={**_read_card(copy)["files"], name: {"sha256": "0" * 64}})
+    assert f"the card lists {name!r}, which is not in it" in _refused(copy)
+
+
+@pytest.mark.parametrize("listed", [None, "text", {}])
+def test_a_card_that_gives_no_hash_of_a_file_is_refused(with_formats, listed):
+    _change_card(with_formats, files={**_read_card(with_formats)["files"], "classifier.tflite": listed})
+    assert "does not list its files" in _refused(with_formats)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A change of the data is noticed and said in words."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -72,5 +73,23 @@ def test_a_run_is_continued_with_the_data_it_began_with_only(tmp_path):
 def test_a_run_without_a_record_passes_and_a_damaged_one_is_named(tmp_path):
     check_same_data(tmp_path, describe_data(noise(3, 2)), "")
     (tmp_path / "data.json").write_text("{")
+    with pytest.raises(UserError, match="data.json cannot be read: it is damaged"):
+        read_data_record(tmp_path)
+
+
+def test_a_run_begun_before_backgrounds_were_noted_goes_on_and_notes_it(tmp_path):
+    with _open(tmp_path, _images()) as run:
+        run.begin(0)
+    record = json.loads((tmp_path / "data.json").read_text())
+    assert record.pop("background") == "dark"
+    (tmp_path / "data.json").write_text(json.dumps(record))
+    assert read_data_record(tmp_path)["background"] is None
+    with _open(tmp_path, _images()) as run:
+        run.begin(0)
+    assert read_data_record(tmp_path)["background"] == "dark"
+
+
+def test_a_background_that_is_none_is_damage(tmp_path):
+    (tmp_path / "data.json").write_text(json.dumps({**describe_data(_images()), "background": "grey"}))
     with pytest.raises(UserError, match="data.json cannot be read: it is damaged"):
         read_data_record(tmp_path)

@@ -55,6 +55,7 @@ def test_the_command_prints_one_json_object_about_the_best_checkpoint(run, monke
         "episodes": 8,
         "query_batches": 2,
         "asked": "together",
+        "model": None,
     }
     # The same episodes as at the end of training, and the same model.
     trained = read_metrics(run / "metrics.jsonl")[-1]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hypertransformer_tf.data.background import background_of
 from hypertransformer_tf.data.decoding import decode_image
-from hypertransformer_tf.deployment.preprocessing import Preprocessing, background_of, should_invert
+from hypertransformer_tf.deployment.preprocessing import Preprocessing, should_invert
 from hypertransformer_tf.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8)

@@ -47,6 +47,19 @@ def test_a_model_comes_back_as_it_was(saved):
     assert_close(again, generated, tolerance=0.0)
 
 
+def test_a_model_keeps_itself_as_a_preset_and_comes_back(tmp_path):
+    first = make_inductive_model()
+    first.save_to_preset(tmp_path / "kept", background="dark")
+    second = HyperTransformer.from_preset(tmp_path / "kept")
+    assert second.config == first.config and read_preset(tmp_path / "kept").background == "dark"
+    for before, after in zip(first.weights, second.weights):
+        np.testing.assert_array_equal(np.asarray(after), np.asarray(before))
+    with pytest.raises(UserError, match="exists already"):
+        first.save_to_preset(tmp_path / "kept")
+    with pytest.raises(UserError, match="neither a preset"):
+        HyperTransformer.from_preset(tmp_path / "nothing")
+
+
 def test_what_a_preset_is_can_be_read_without_building_it(saved):
     files = read_preset(saved)
     assert files.name == "small" and files.background == "light" and len(files.sha256) == 64

@@ -1,26 +1,30 @@
 """A model is found by a preset's name, a preset's directory or a run's."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from small_classifier import N_WAY, SHAPE, make_inductive_model, save_small_preset
 from small_model import changed, make_model
-from small_runs import TINY, experiment_of
+from small_runs import TINY, experiment_of, glyphs, noise
 
 from hypertransformer_tf.deployment.trained_models import find_model, load_model
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.runs.checkpoints import save_best, save_checkpoint
+from hypertransformer_tf.runs.data_record import describe_data
 from hypertransformer_tf.runs.run_directory import RunDirectory
 from hypertransformer_tf.runs.state import model_arrays
 
 HEADS = ("cnn.warmup_heads = 'trained'", "loss.head_steps = 2")
 
 
-def _save_run(path, *changes):
-    """A run with one checkpoint; its model."""
+def _save_run(path, *changes, images=None):
+    """A run with one checkpoint, which notes its images if there are any; its model."""
     experiment = experiment_of(*changes, settings=TINY)
     model = HyperTransformer((28, 28, 1), experiment.episodes.n_way, experiment.model, shared_head_classes=9)
-    with RunDirectory(path, experiment.effective(), experiment.text(), seed=0) as run:
+    data = None if images is None else describe_data(images)
+    with RunDirectory(path, experiment.effective(), experiment.text(), seed=0, data=data) as run:
         run.begin(0)
         save_checkpoint(run.checkpoints, 3, model_arrays(model), {})
     return model
@@ -39,6 +43,16 @@ def test_the_newest_checkpoint_of_a_run(tmp_path):
     for name, array in model_arrays(found.model).items():
         np.testing.assert_array_equal(array, expected[name])
     assert found.model.n_way == trained.n_way and not found.model.heads and found.model.shared_head is None
+
+
+def test_a_run_knows_the_background_of_its_images(tmp_path):
+    images = glyphs()
+    opposite = dataclasses.replace(images, images=255 - images.images)
+    found = []
+    for name, each in (("as drawn", images), ("inverted", opposite), ("noise", noise(3, 4))):
+        _save_run(tmp_path / name, "cnn.normalisation = 'support'", images=each)
+        found.append(find_model(tmp_path / name).background)
+    assert set(found[:2]) == {"light", "dark"} and found[2] is None
 
 
 def test_the_best_checkpoint_of_a_run_and_with_a_warning_the_newest_where_it_is_damaged(tmp_path, caplog):

@@ -7,38 +7,46 @@
 import argparse
 import json
 import pathlib
-from typing import Optional
 
-import numpy as np
-
+from hypertransformer_tf.data.background import training_background
+from hypertransformer_tf.data.config import parse_source
+from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.deployment.preset_accuracy import measured, sampler_of
 from hypertransformer_tf.deployment.presets import save_preset
-from hypertransformer_tf.evaluation.evaluate import evaluate
+from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.runs.checkpoints import load_for_use
 from hypertransformer_tf.runs.preset_files import CARD, find_preset
 from hypertransformer_tf.runs.restore import restore_for_use
 
-SIZES = ((5, 1), (5, 5), (10, 1), (20, 1), (20, 5))
+SIZES = ((5, 1), (5, 5), (10, 1), (20, 1), (20, 5), (2, 1), (3, 1), (2, 5))  # n_way, k_shot
+_OF_PRESETS = ("data", "command", "git_revision", "episodes", "begun_with", "sha256")
 
 
-def background_of(images: np.ndarray) -> Optional[str]:
-    """Whether the pictures' borders are light or dark; None for colour pictures, which have no paper."""
-    if images.shape[-1] == 3:
-        return None
-    border = np.concatenate([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
-    return "light" if np.median(border) > 127 else "dark"
+def data_of(experiment: Experiment, images: ImagesByClass) -> dict:
+    """What finds the data again and splits it alike; of data in a folder only what they are called."""
+    settings = experiment.data
+    if parse_source(settings.source)[0] != "tfds":
+        return {"data": images.name}
+    split = {"split_fractions": list(settings.split_fractions), "split_seed": settings.split_seed}
+    return {"data": settings.source, **split}
 
 
-def command_of(folder: pathlib.Path) -> list:
+def command_of(start: dict) -> list:
     """What trained the run, without the places on the machine where it ran."""
-    _, *flags = json.loads((folder / "run.json").read_text())["starts"][0]["command_line"]
+    _, *flags = start["command_line"]
     return ["bin/train", *(flag for flag in flags if not flag.startswith(("--run_dir", "--data_dir")))]
 
 
 def training_of(folder: pathlib.Path, experiment: Experiment, step: int) -> dict:
     """How the model was trained, and the one that it began with."""
-    told = {"command": command_of(folder), "episodes": step * experiment.training.task_batch}
+    start = json.loads((folder / "run.json").read_text())["starts"][0]
+    told = {
+        "command": command_of(start),
+        "git_revision": start.get("git_revision"),
+        "episodes": step * experiment.training.task_batch,
+    }
     if experiment.training.model_from:
         told["begun_with"] = begun_with(experiment.training.model_from)
     return told
@@ -49,7 +57,7 @@ def begun_with(model: str) -> dict:
     preset = find_preset(model)
     if preset is not None:
         card = json.loads((preset / CARD).read_text())
-        return {name: card[name] for name in ("data", "command", "episodes", "begun_with", "sha256") if name in card}
+        return {name: card[name] for name in _OF_PRESETS if name in card}
     folder = pathlib.Path(model)
     experiment = load_experiment(str(folder.absolute() / "config.gin"))
     return training_of(folder, experiment, load_for_use(folder / "checkpoints", print).step)
@@ -68,25 +76,28 @@ def main() -> None:
     experiment = load_experiment(str(folder.absolute() / "config.gin"), data_dir=flags.data_dir)
     images = load_images(experiment.data, experiment.episodes.most_classes)
     checkpoint = load_for_use(folder / "checkpoints", print)
-    measured = [
-        evaluate(flags.run_dir, "test", flags.episodes, 1, flags.data_dir, n_way=n_way, k_shot=k_shot)
-        for n_way, k_shot in SIZES
-        if n_way <= experiment.episodes.most_classes
+    model = restore_for_use(experiment, images, checkpoint)
+    # As bin/evaluate --model measures, so that it finds these numbers again: without the run's unlabelled samples.
+    evaluator = Evaluator(model, experiment.training.compile)
+    name = pathlib.Path(flags.out).name
+    accuracies = [
+        measured(evaluator, name, sampler_of(images, "test", *size), "test", flags.episodes)
+        for size in SIZES
+        if size[0] <= experiment.episodes.most_classes
     ]
     card = {
-        "data": images.name,
+        **data_of(experiment, images),
         "meta_train_classes": len(images.splits["train"]),
         "licence": flags.licence,
         **training_of(folder, experiment, checkpoint.step),
         "test_accuracy": [
             {name: getattr(each, name) for name in ("n_way", "k_shot", "episodes", "accuracy", "interval_95")}
-            for each in measured
+            for each in accuracies
         ],
         "no_good_for": flags.no_good_for,
     }
-    model = restore_for_use(experiment, images, checkpoint)
-    save_preset(model, flags.out, card, background_of(np.asarray(images.images[:2000])))
-    for each in measured:
+    save_preset(model, flags.out, card, training_background(images))
+    for each in accuracies:
         print(each)
 
 

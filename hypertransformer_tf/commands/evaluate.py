@@ -1,4 +1,4 @@
-"""bin/evaluate: the accuracy of a trained run on episodes of classes it has not trained on."""
+"""bin/evaluate: the accuracy of a trained run or a preset on episodes of classes it has not trained on."""
 
 import argparse
 import dataclasses
@@ -10,11 +10,14 @@ from hypertransformer_tf.evaluation.asked import ASKED
 _DESCRIPTION = """\
 Measures a trained HyperTransformer: the mean accuracy over many episodes of one split of the classes,
 with its 95% interval. The default is the authors' protocol: 1024 episodes (tasks) of the test classes, each
-asked about with 16 query batches."""
+asked about with 16 query batches. With --model it measures a preset, on the data that its card names."""
 
 _EXAMPLES = """\
   bin/evaluate --run_dir=runs/quickstart
-  bin/evaluate --run_dir=runs/quickstart --split=validation --episodes=200 --json"""
+  bin/evaluate --run_dir=runs/quickstart --split=validation --episodes=200 --json
+  bin/evaluate --model=omniglot --n_way=20 --k_shot=1 --episodes=400 --query_batches=1"""
+
+_SHARED = ("split", "episodes", "query_batches", "data_dir", "n_way", "k_shot", "asked")  # by runs and presets
 
 
 def main() -> int:
@@ -24,7 +27,10 @@ def main() -> int:
 def read_flags() -> argparse.Namespace:
     """The flags of sys.argv. Raises UserError."""
     parser = cli.Parser("evaluate", _DESCRIPTION, _EXAMPLES)
-    parser.add_argument("--run_dir", metavar="DIR", required=True, help="the directory that bin/train made")
+    parser.add_argument("--run_dir", metavar="DIR", help="the directory that bin/train made")
+    parser.add_argument(
+        "--model", metavar="NAME_OR_DIR", help="a preset instead of a run: its name in the package, or its directory"
+    )
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), default="test", help="which classes (default: test)"
     )
@@ -38,7 +44,9 @@ def read_flags() -> argparse.Namespace:
         default=16,
         help="query batches asked per episode (default: 16)",
     )
-    parser.add_argument("--n_way", metavar="N", type=cli.at_least(2), help="classes per episode, if not the run's")
+    parser.add_argument(
+        "--n_way", metavar="N", type=cli.at_least(2), help="classes per episode, if not the run's or the card's"
+    )
     parser.add_argument("--k_shot", metavar="K", type=cli.at_least(1), help="labelled samples per class, likewise")
     parser.add_argument(
         "--asked",
@@ -58,24 +66,24 @@ def read_flags() -> argparse.Namespace:
         action="store_true",
         help="print one JSON object (accuracy from 0 to 1, interval_95, ...) and nothing else",
     )
-    return parser.parse()
+    flags = parser.parse()
+    if (flags.run_dir is None) == (flags.model is None):
+        parser.error("give either --run_dir, a run, or --model, a preset" + (", not both" if flags.run_dir else ""))
+    return flags
 
 
 def _command() -> None:
     flags = read_flags()
-    from hypertransformer_tf.evaluation import evaluate  # late: it may need TensorFlow, the help does not
+    shared = {name: getattr(flags, name) for name in _SHARED}
+    # Late: they may need TensorFlow, the help does not.
+    if flags.model is not None:
+        from hypertransformer_tf.deployment import preset_accuracy
 
-    result = evaluate.evaluate(
-        run_dir=flags.run_dir,
-        split=flags.split,
-        episodes=flags.episodes,
-        query_batches=flags.query_batches,
-        data_dir=flags.data_dir,
-        n_way=flags.n_way,
-        k_shot=flags.k_shot,
-        asked=flags.asked,
-        disjoint_queries=flags.disjoint_queries,
-    )
+        result = preset_accuracy.evaluate_preset(model=flags.model, **shared)
+    else:
+        from hypertransformer_tf.evaluation import evaluate
+
+        result = evaluate.evaluate(run_dir=flags.run_dir, **shared, disjoint_queries=flags.disjoint_queries)
     print(json.dumps(dataclasses.asdict(result)) if flags.json else result)
 
 

@@ -1,7 +1,7 @@
 """A classifier that was written to a directory: reading it, with every check, and asking it about pictures.
 
-Of the directory that bin/generate makes only card.json, labels.txt and weights.npz are read. TensorFlow is imported
-when the first picture is asked about.
+Of the directory that bin/generate makes card.json, labels.txt and weights.npz are used; the exported formats beside
+them are only compared with the card. TensorFlow is imported when the first picture is asked about.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.config import plain_sentence
 from hypertransformer_tf.deployment.calibration import softmax
 from hypertransformer_tf.deployment.card_checksum import KEY, card_checksum
+from hypertransformer_tf.deployment.listed_files import changed_file
 from hypertransformer_tf.deployment.picture_files import shown
 from hypertransformer_tf.deployment.preprocessing import Preprocessing
 from hypertransformer_tf.deployment.support_folder import NONE_OF_THESE
@@ -94,11 +95,13 @@ def read_classifier(directory: Union[str, os.PathLike]) -> GeneratedClassifier:
     """Reads a classifier's directory.
 
     Raises:
-      UserError: it is none, a file is missing or damaged, or is not the one that the card names.
+      UserError: it is none, a file that is used is missing, or a file, that of a format too, is not the one that the
+        card names.
     """
     directory = pathlib.Path(directory)
     card = _read_card(directory)
     labels, weights = (_read_checked(directory, name, card) for name in (LABELS, WEIGHTS))
+    _check_listed(directory, card)
     try:
         classifier = GeneratedClassifier(
             class_names=tuple(labels.decode("utf-8").splitlines()),
@@ -160,6 +163,18 @@ def _read_checked(directory: pathlib.Path, name: str, card: Mapping[str, Any]) -
     if hashlib.sha256(content).hexdigest() != expected:
         raise _damaged(directory, f"{name} is not the file that {CARD} names, its SHA-256 differs")
     return content
+
+
+def _check_listed(directory: pathlib.Path, card: Mapping[str, Any]) -> None:
+    """Raises UserError if a file that is there is not as the card lists it."""
+    try:
+        problem = changed_file(directory, card["files"])
+    except OSError as error:
+        raise _cannot_read(directory, error) from error
+    except (KeyError, TypeError, AttributeError):
+        problem = f"{CARD} does not list its files"
+    if problem:
+        raise _damaged(directory, problem)
 
 
 def _check_whole(classifier: GeneratedClassifier) -> None:

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from hypertransformer_tf.config_checks import require_flag, require_one_of, require_whole_number
+from hypertransformer_tf.data.background import BACKGROUNDS, background_of
 from hypertransformer_tf.data.decoding import decode_image, fit_array
 from hypertransformer_tf.errors import UserError
 
 Picture = Union[Image.Image, np.ndarray]
 
-BACKGROUNDS = (None, "light", "dark")
 SCALE = "x / 128 - 1"  # what the model does to the uint8 values itself
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -96,12 +96,6 @@ class Preprocessing:
     def finish(self, fitted: np.ndarray) -> np.ndarray:
         """Inverts fitted pictures (..., C) uint8 where `invert` says so."""
         return 255 - fitted if self.invert else fitted
-
-
-def background_of(images: np.ndarray) -> str:
-    """'light' or 'dark': the median brightness of the border pixels of all of (N, H, W, C) uint8."""
-    edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
-    return "light" if np.median(np.concatenate([edge.reshape(-1) for edge in edges])) > 127 else "dark"
 
 
 def should_invert(images: np.ndarray, background: Optional[str]) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Mapping, Optional, Union
 import safetensors.numpy
 
 from hypertransformer_tf.config_checks import require_one_of
+from hypertransformer_tf.data.background import BACKGROUNDS
 from hypertransformer_tf.deployment.model_files import ModelFiles, arrays_for_use, config_for_use
 from hypertransformer_tf.deployment.picture_files import shown
-from hypertransformer_tf.deployment.preprocessing import BACKGROUNDS
 from hypertransformer_tf.deployment.whole_directory import whole_directory
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.config import ModelConfig

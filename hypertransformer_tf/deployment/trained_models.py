@@ -12,6 +12,7 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.model.config import ModelConfig
 from hypertransformer_tf.runs.checkpoints import load_for_use
 from hypertransformer_tf.runs.content_hash import file_sha256
+from hypertransformer_tf.runs.data_record import read_data_record
 from hypertransformer_tf.runs.preset_files import find_preset, preset_names
 from hypertransformer_tf.runs.run_directory import read_configuration
 
@@ -95,12 +96,13 @@ def read_run(directory: pathlib.Path) -> ModelFiles:
         raise UserError(f"{directory}/config.json is not of this version of the library ({error}).") from error
     if channels not in (1, 3):
         raise UserError(f"{directory} was trained on vectors of {channels} values, not on pictures: give another run.")
+    data = read_data_record(directory)
     return ModelFiles(
         name=directory.resolve().name,
         image_shape=(size, size, channels),
         n_way=n_way,
         config=config_for_use(config),
-        background=None,
+        background=data["background"] if data is not None else None,
         sha256=file_sha256(checkpoint.path),
         arrays=arrays_for_use(arrays),
     )

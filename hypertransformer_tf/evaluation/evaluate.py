@@ -1,4 +1,4 @@
-"""Measuring a trained run: what bin/evaluate and notebooks call."""
+"""Measuring a trained run: what bin/evaluate and notebooks call. Presets: `deployment/preset_accuracy.py`."""
 
 import dataclasses
 import logging
@@ -17,20 +17,21 @@ from hypertransformer_tf.runs.run_directory import read_configuration
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Accuracy of a run.
+    """Accuracy of a run or a preset.
 
     Attributes:
-      run_dir, step: which model: the run and its training step.
+      run_dir, step: which model: the run and its training step; None for a preset.
       split: which classes.
       n_way, k_shot, queries_per_class, unlabelled_per_class, disjoint_queries: the episodes.
       episodes, query_batches: how many, and query sets per episode.
       asked: whether the pictures of a query set were asked about together.
       accuracy: mean over episodes, from 0 to 1.
       interval_95: half the width of its 95% interval.
+      model: which model, if it is a preset: its name.
     """
 
-    run_dir: str
-    step: int
+    run_dir: Optional[str]
+    step: Optional[int]
     split: str
     n_way: int
     k_shot: int
@@ -42,10 +43,12 @@ class Evaluation:
     asked: str
     accuracy: float
     interval_95: float
+    model: Optional[str] = None
 
     def __str__(self) -> str:
+        name = f"{self.run_dir}, step {self.step}" if self.model is None else f"preset {self.model}"
         return (
-            f"{self.run_dir}, step {self.step}: {self.n_way}-way {self.k_shot}-shot accuracy on {self.split} classes "
+            f"{name}: {self.n_way}-way {self.k_shot}-shot accuracy on {self.split} classes "
             f"{100 * self.accuracy:.2f}% +- {100 * self.interval_95:.2f} "
             f"({self.episodes} episodes x {self.query_batches} query batches"
             + ("" if self.asked == "together" else f", asked {self.asked.replace('_', ' ')}")

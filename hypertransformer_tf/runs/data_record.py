@@ -6,6 +6,7 @@ import os
 import pathlib
 from typing import Any, Dict, List, Mapping, Optional, Union
 
+from hypertransformer_tf.data.background import BACKGROUNDS, training_background
 from hypertransformer_tf.data.images_by_class import SPLITS, ImagesByClass
 from hypertransformer_tf.errors import UserError
 
@@ -15,11 +16,15 @@ _SHOWN = 3
 
 
 def describe_data(images: ImagesByClass) -> Dict[str, Any]:
-    """Name, image shape, the classes of each split with their number of images, and a checksum over their order."""
+    """Name, shape and background of the images, classes and counts of each split, and a checksum over their order.
+
+    The background is for those who use the model; it makes no difference to whether a run may go on.
+    """
     digest = hashlib.sha256(json.dumps([images.offsets.tolist(), list(images.class_names)]).encode())
     return {
         "name": images.name,
         "image_shape": list(images.image_shape),
+        "background": training_background(images),
         "classes": {split: [images.class_names[c] for c in images.splits.get(split, ())] for split in SPLITS},
         "counts": {split: [images.count(int(c)) for c in images.splits.get(split, ())] for split in SPLITS},
         "sha256": digest.hexdigest(),
@@ -31,10 +36,14 @@ def read_data_record(run_dir: Union[str, os.PathLike]) -> Optional[Dict[str, Any
     file = pathlib.Path(run_dir) / FILE
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
-        return {name: record[name] for name in ("name", "image_shape", "classes", "counts", "sha256")}
+        background = record.get("background")  # runs that were begun before it was noted have none
+        if background not in BACKGROUNDS:
+            raise ValueError(background)
+        noted = {name: record[name] for name in ("name", "image_shape", "classes", "counts", "sha256")}
+        return {**noted, "background": background}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
         raise UserError(f"{file} cannot be read: {reason}; restore it from a copy.") from None
 

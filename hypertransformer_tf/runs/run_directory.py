@@ -2,7 +2,7 @@
 
 config.json     all parameters; marks the folder as a run and is what a continued run is compared with
 config.gin      the same as a gin file that repeats the run
-data.json       the classes it trains on and is measured on
+data.json       the classes it trains on and is measured on, and the background of its images
 run.json        seed, versions, code, machine, devices and times of every start
 metrics.jsonl   one line per report of training or validation
 checkpoints/    see `checkpoints.py`
