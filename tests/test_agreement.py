@@ -15,11 +15,20 @@ def test_equal_answers_agree_and_the_differences_are_measured():
     exact = agreement("classifier.onnx", REFERENCE.probabilities, REFERENCE)
     assert exact == {"pictures": 30, "largest_difference_of_probabilities": 0, "largest_difference_of_logits": 0}
     moved = LOGITS.copy()
-    moved[3, 1] += 2e-4
+    moved[3, 1] += 1e-4
     near = agreement("classifier.onnx", softmax(moved / 2.0), REFERENCE)
     # A logit that moves takes a part of the mean, which the comparison is about, with it.
-    assert near["largest_difference_of_logits"] == pytest.approx(0.75 * 2e-4, rel=1e-3)
+    assert near["largest_difference_of_logits"] == pytest.approx(0.75 * 1e-4, rel=1e-3)
     assert 0 < near["largest_difference_of_probabilities"] < 1e-4
+
+
+def test_the_bar_is_the_same_for_large_logits():
+    large = Reference(REFERENCE.pictures, REFERENCE.labels, 3 * LOGITS, 10.0)
+    moved = 3 * LOGITS
+    moved[3, 1] += 2e-4
+    assert np.abs(large.logits).max() > 20
+    with pytest.raises(SaveError, match="logits by 0.00015"):
+        agreement("classifier.onnx", softmax(moved / 10.0), large)
 
 
 def test_a_logit_that_is_off_is_refused_even_where_probabilities_hardly_change():

@@ -42,6 +42,7 @@ def test_a_folder_becomes_a_classifier(preset, pictures, tmp_path, monkeypatch, 
     said = capsys.readouterr()
     assert said.err == "" and f"{out}: 3 classes from 9 pictures, by small preset" in said.out
     assert "accuracy on 9 left-out pictures" in said.out and "classifier.tflite" in said.out
+    assert "after setting the temperature, on 9 left-out pictures\n" in said.out
     classifier = read_classifier(out)
     assert set(classifier.card["classes"]) == {"one bar", "zwei Bäume", "三"}
     assert classifier.card["model"]["name"] == "small preset" and len(classifier.card["model"]["sha256"]) == 64
@@ -55,6 +56,15 @@ def test_the_seconds_of_the_forward_pass_are_printed_and_noted_in_the_card(pictu
     }
     assert 0 < result.seconds < result.preparation_seconds
     assert f"weights generated in {1000 * result.seconds:.0f} ms, after" in str(result)
+
+
+def test_what_is_said_of_the_probabilities_tells_copies_from_left_out_pictures(tmp_path):
+    pictures = save_drawings(tmp_path / "pictures", samples=1)
+    result = generate(pictures, tmp_path / "out", make_inductive_model(), formats=["onnx"])
+    found = result.card["calibration"]
+    before, after = (found[f"expected_calibration_error_{when}"] for when in ("before", "after"))
+    assert f"error {before:.3f} before and {after:.3f} after" in str(result)
+    assert "on 12 moved copies of the support pictures" in str(result) and "left-out" not in str(result)
 
 
 def test_pillows_own_warning_of_large_pictures_is_not_shown(preset, pictures, tmp_path, monkeypatch):

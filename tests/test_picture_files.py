@@ -137,6 +137,14 @@ def test_colour_is_noticed_only_where_some_would_be_lost(tmp_path):
     assert any_colourful([grey, plain, _save(tmp_path / "red.png", red)])
 
 
+def test_colour_is_noticed_wherever_among_many_files_it_begins(tmp_path):
+    grey = [_save(tmp_path / f"{index:02}.png") for index in range(40)]
+    red = np.zeros((9, 9, 3), np.uint8)
+    red[4, 4, 0] = 255
+    assert not any_colourful(grey) and not any_colourful([])
+    assert any_colourful([*grey, *(_save(tmp_path / f"red {index}.png", red) for index in range(5))])
+
+
 def test_names_that_some_file_systems_take_for_one_are_told(tmp_path):
     assert folded_name("Cat") == folded_name("cAT") and folded_name("é") == folded_name("E\u0301")
     assert folded_name("cat") != folded_name("cats")

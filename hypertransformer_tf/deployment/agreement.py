@@ -37,27 +37,29 @@ class Reference:
 def agreement(name: str, probabilities: np.ndarray, reference: Reference) -> dict[str, Any]:
     """The largest differences of probabilities and of logits, for a card.
 
-    Logits are told from probabilities up to a constant for each picture, so both are compared about their means.
-
     Raises:
-      SaveError: the answers differ by more than 1e-4 (for logits above 1, by that part of the largest).
+      SaveError: probabilities or logits differ by more than 1e-4, or there is no number to compare.
+    """
+    if probabilities.shape != reference.logits.shape or not np.isfinite(probabilities).all():
+        raise _differs(name, "they have another shape, or are no numbers")
+    measured = differences(probabilities, reference)
+    if max(measured.values()) > TOLERANCE:
+        apart, logits_apart = measured.values()
+        raise _differs(name, f"probabilities differ by {apart:.2g}, logits by {logits_apart:.2g}")
+    return {"pictures": len(probabilities), **measured}
+
+
+def differences(probabilities: np.ndarray, reference: Reference) -> dict[str, float]:
+    """The largest differences of probabilities (N, classes) and of logits from what the model answers.
+
+    Logits are told from probabilities up to a constant for each picture, so both are compared about their means.
     """
     expected = reference.probabilities
-    if probabilities.shape != expected.shape or not np.isfinite(probabilities).all():
-        raise _differs(name, "they have another shape, or are no numbers")
-    apart = _largest(probabilities, expected)
     known = np.minimum(probabilities, expected) > _SMALLEST
-    logits_apart = _largest(
-        _centred(reference.temperature * np.log(np.where(known, probabilities, 1.0)), known),
-        _centred(reference.temperature * np.log(np.where(known, expected, 1.0)), known),
-    )
-    allowed = TOLERANCE * max(1.0, float(np.abs(reference.logits).max()))
-    if not (apart <= TOLERANCE and logits_apart <= allowed):
-        raise _differs(name, f"probabilities differ by {apart:.2g}, logits by {logits_apart:.2g}")
+    logits = (reference.temperature * np.log(np.where(known, each, 1.0)) for each in (probabilities, expected))
     return {
-        "pictures": len(expected),
-        "largest_difference_of_probabilities": apart,
-        "largest_difference_of_logits": logits_apart,
+        "largest_difference_of_probabilities": _largest(probabilities, expected),
+        "largest_difference_of_logits": _largest(*(_centred(each, known) for each in logits)),
     }
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Union
 
+from hypertransformer_tf.deployment.calibration import LEAVE_ONE_OUT, calibrate
 from hypertransformer_tf.deployment.classifier_folder import CARD
 from hypertransformer_tf.deployment.formats import check_formats
 from hypertransformer_tf.deployment.support_folder import read_support_folder
@@ -46,6 +47,7 @@ class Generated:
         ]
         if left_out is not None:
             lines.append(f"  accuracy on {left_out['n']} left-out pictures {100 * left_out['accuracy']:.1f}%")
+        lines.append(_calibration_line(self.card["calibration"]))
         int8 = self.card["formats"].get("classifier_int8.tflite")
         if int8 is not None:
             lines.append(f"  int8: {100 * int8['same_class']:.1f}% of support pictures classified as in float32")
@@ -91,7 +93,6 @@ def generate(
     from hypertransformer_tf.quiet_import import import_quietly
 
     import_quietly("tensorflow")
-    from hypertransformer_tf.deployment.calibration import calibrate
     from hypertransformer_tf.deployment.compiled_generation import compiled_generation
     from hypertransformer_tf.deployment.write_classifier import write_classifier
 
@@ -106,6 +107,16 @@ def generate(
     times = {"generation": {"seconds": seconds, "preparation_seconds": preparation}}
     card = write_classifier(out, trained, support_set, calibration, weights, formats, overwrite, more=times)
     return Generated(pathlib.Path(out), card, seconds, preparation)
+
+
+def _calibration_line(calibration: Mapping[str, Any]) -> str:
+    left_out = calibration["method"] == LEAVE_ONE_OUT
+    asked = "left-out pictures" if left_out else "moved copies of the support pictures, which are easier than new ones"
+    before, after = (calibration[f"expected_calibration_error_{when}"] for when in ("before", "after"))
+    return (
+        f"  expected calibration error {before:.3f} before and {after:.3f} after setting the temperature, on "
+        f"{calibration['pictures']} {asked}"
+    )
 
 
 def _and_unlabelled(count: int) -> str:

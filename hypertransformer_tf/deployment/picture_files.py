@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 import unicodedata
-from typing import Iterable, Iterator, NamedTuple, Optional, Union
+from typing import Iterable, Iterator, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 from PIL import Image
@@ -65,9 +65,10 @@ def read_pictures(paths: Iterable[str], preprocessing: Preprocessing) -> Iterato
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def any_colourful(paths: Iterable[str]) -> bool:
-    """Whether one of the first files is a colour picture that loses something in grey."""
-    for path, _ in zip(paths, range(_COLOUR_CHECKS)):
+def any_colourful(paths: Sequence[str]) -> bool:
+    """Whether one of some files, spread evenly over all of them, is a colour picture that loses something in grey."""
+    for place in np.linspace(0, len(paths) - 1, min(len(paths), _COLOUR_CHECKS)).astype(int):
+        path = paths[place]
         try:
             _check_regular(path)
             with Image.open(path) as image:

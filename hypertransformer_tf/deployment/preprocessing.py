@@ -21,6 +21,12 @@ Picture = Union[Image.Image, np.ndarray]
 
 SCALE = "x / 128 - 1"  # what the model does to the uint8 values itself
 
+_COLOURS = {
+    1: "to 8-bit grey: (19595 R + 38470 G + 7471 B + 32768) // 65536 (ITU-R 601: 0.299 R + 0.587 G + 0.114 B); 1-bit "
+    "pictures to 0 and 255",
+    3: "to 8-bit RGB: grey three times; 1-bit pictures to 0 and 255",
+}
+
 _WITH_ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
 
 
@@ -52,16 +58,8 @@ class Preprocessing:
         return cls(values["image_size"], values["channels"], values["invert"])
 
     def to_dict(self) -> dict[str, Any]:
-        """For a card: the fields, and in words what a program of another language has to do."""
-        colours = "8-bit grey (ITU-R 601: 0.299 R + 0.587 G + 0.114 B)" if self.channels == 1 else "8-bit RGB"
-        steps = [
-            "apply the EXIF orientation, put transparent parts on white",
-            f"convert to {colours}",
-            f"scale the longer side to {self.image_size} pixels, by area averaging (box) when shrinking and bilinearly "
-            "when enlarging, keeping the aspect ratio",
-            f"centre in a square of {self.image_size} x {self.image_size} filled with the per-channel median of the "
-            "picture's outermost pixels before scaling",
-        ]
+        """For a card: the fields, and in words what a program of another language has to do, step by step."""
+        steps = [*_decoding_steps(self.image_size), _COLOURS[self.channels], *_fitting_steps(self.image_size)]
         steps += ["invert: 255 - x"] if self.invert else []
         return {**dataclasses.asdict(self), "scale": SCALE, "steps": [*steps, f"scale: {SCALE}"]}
 
@@ -69,7 +67,8 @@ class Preprocessing:
         """Brings a decoded picture to size and channels, without inverting: what exported classifiers take.
 
         Args:
-          picture: of Pillow, in any mode; or (H, W) or (H, W, 1, 3 or 4) uint8 or bool.
+          picture: of Pillow, in any mode, as it is (`fit_file` decodes a large JPEG smaller; here that is up to whoever
+            opened it); or (H, W) or (H, W, 1, 3 or 4) uint8 or bool.
           where: what to call it in a message.
 
         Returns:
@@ -96,6 +95,36 @@ class Preprocessing:
     def finish(self, fitted: np.ndarray) -> np.ndarray:
         """Inverts fitted pictures (..., C) uint8 where `invert` says so."""
         return 255 - fitted if self.invert else fitted
+
+
+def _decoding_steps(image_size: int) -> list[str]:
+    """What `data/decoding.py` does to a file until it has 8 bits and no transparency."""
+    return [
+        "of an animation or a file of several pages take the first frame",
+        "decode a JPEG of width W and height H at 1/d of its size, sides rounded up, in libjpeg's scaled inverse DCT "
+        f"(Pillow's draft): d is the largest of 8, 4, 2 and 1 that is at most min(W // {2 * image_size}, "
+        f"H // {2 * image_size}), and 1 for smaller ones",
+        "apply the EXIF orientation",
+        "16-bit grey becomes (255 x + 32767) // 65535, without its transparency if it has any; other pictures of more "
+        "than 8 bits are read as Pillow reads them (16-bit RGB PNGs are cut to their upper 8 bits)",
+        "put transparent parts on white: (alpha x + (255 - alpha) 255) / 255, rounded; palette and CMYK colours become "
+        "RGB",
+    ]
+
+
+def _fitting_steps(image_size: int) -> list[str]:
+    """What `data/decoding.py` does to an 8-bit picture that is grey or RGB."""
+    return [
+        f"resize W x H, with L the longer of the two, to w x h: w = max(1, round(W * ({image_size} / L))) and "
+        f"h = max(1, round(H * ({image_size} / L))) in double precision, halves to the even number; nothing is done "
+        "where that is the size already. When shrinking, a pixel is the mean of the pixels whose centres lie in its "
+        "area, right and lower edge included (Pillow's BOX); when enlarging, it is interpolated linearly between their "
+        "centres (Pillow's BILINEAR); first along rows, then along columns, rounded to 8 bits each time",
+        f"place in a square of {image_size} x {image_size} at column ({image_size} - w) // 2 and row "
+        f"({image_size} - h) // 2, counted from 0: what is left over when odd is right and below. The rest has, per "
+        "channel, the median of the first and last row and first and last column before resizing (corners count twice; "
+        "of an even number the mean of the middle two, cut to a whole number)",
+    ]
 
 
 def should_invert(images: np.ndarray, background: Optional[str]) -> bool:

@@ -89,7 +89,7 @@ def read_support_folder(
     files = [_files_of(path) for path in classes]
     more = _unlabelled_files(unlabelled)
     _check_number(sum(map(len, files)) + len(more))
-    if channels == 1 and any_colourful(path for each in (*files, more) for path in each):
+    if channels == 1 and any_colourful([path for each in (*files, more) for path in each]):
         report("The model takes grey pictures: colour pictures are converted to grey.")
     preprocessing, names = Preprocessing(image_size, channels), tuple(os.path.basename(path) for path in classes)
     groups = [_read_class(folder, path, paths, preprocessing, report) for path, paths in zip(classes, files)]
