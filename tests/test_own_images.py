@@ -88,7 +88,7 @@ def test_the_preset_is_fine_tuned_and_what_it_became_generates_a_classifier(tmp_
     assert "3 classes from 6 pictures, by run" in capsys.readouterr().out
     assert run_here(monkeypatch, "predict", f"--classifier={out}", "--threshold=0", support) == 0
     answers = capsys.readouterr().out.splitlines()
-    assert len(answers) == 6 and all("pattern 2" in answer.split(": ")[-1] for answer in answers)
+    assert len(answers) == 6 and all(answer.split("\t")[1].startswith("pattern 2") for answer in answers)
 
 
 def test_fine_tuning_begins_with_the_preset_and_changes_nothing_of_its_model():
