@@ -1,5 +1,6 @@
-"""One exported model that the tests of serving share, and requests to it."""
+"""The exported models that the tests of serving share, and requests to them."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -19,15 +20,18 @@ SIGNATURES = ("few_shot", "generate", "classify", "few_shot_bytes")
 CONFIG = small.changed(
     cnn={"normalisation": "task"}, transformer={"layers": 1}, features={"shared_layers": 0, "local_layers": 1}
 )
+# What is exported, by its normalisation: the background of the pictures it is said to have been trained with.
+BACKGROUNDS = {"task": None, "support": "light"}
 # Two tasks: one of three classes, one of two; some samples without label, some ignored.
 LABELS = np.array([[0, 1, 2, -1, 2, -1, 0], [1, 1, 0, 1, -1, 0, -1]], np.int32)
 MASK = small.MASK.astype(np.int32)
 CLASSES = (3, 2)
 
 
-def make_model(**changes: Any):
-    """The model that is served, in memory."""
-    return small.make_model(small.changed(**changes) if changes else CONFIG)
+def make_model(normalisation: str = "task", **changes: Any):
+    """A model that is served, in memory."""
+    cnn = dataclasses.replace(CONFIG.cnn, normalisation=normalisation)
+    return small.make_model(small.changed(**changes) if changes else dataclasses.replace(CONFIG, cnn=cnn))
 
 
 def support() -> Dict[str, np.ndarray]:
@@ -40,11 +44,15 @@ def few_shot() -> Dict[str, np.ndarray]:
     return {**support(), "query_images": small.QUERY}
 
 
+def exported(normalisation: str = "task") -> pathlib.Path:
+    """The SavedModel that bin/export makes of a preset with a model."""
+    return _exported(normalisation)
+
+
 @functools.lru_cache(maxsize=None)
-def exported() -> pathlib.Path:
-    """The SavedModel that bin/export makes of a preset with the model."""
+def _exported(normalisation: str) -> pathlib.Path:
     folder = pathlib.Path(tempfile.mkdtemp())
-    save_preset(make_model(), folder / "preset")
+    save_preset(make_model(normalisation), folder / "preset", background=BACKGROUNDS[normalisation])
     done = run_export(f"--model={folder / 'preset'}", f"--out={folder / 'served' / '1'}")
     assert done.returncode == 0, done.stderr
     return folder / "served" / "1"

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, Mapping, Optional
 import numpy as np
 
 import gin
-from hypertransformer_tf.commands import benchmark, evaluate, train
+from hypertransformer_tf.commands import benchmark, evaluate, generate, predict, train
 from hypertransformer_tf.config import load_configuration
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
@@ -24,7 +24,7 @@ from hypertransformer_tf.training import train as training
 from hypertransformer_tf.training.train import TrainingResult
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COMMANDS = {"train": train, "evaluate": evaluate, "benchmark": benchmark}
+COMMANDS = {"train": train, "evaluate": evaluate, "benchmark": benchmark, "generate": generate, "predict": predict}
 
 # 2-way episodes of glyphs, all of a small CNN generated.
 SMALL = (

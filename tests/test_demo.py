@@ -61,7 +61,7 @@ def test_without_gradio_it_says_what_to_install(monkeypatch, capsys):
     real = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "gradio" else real(name, *more))
     assert _run(monkeypatch) == 2
-    assert 'pip install "hypertransformer-tf[demo]"' in capsys.readouterr().err
+    assert 'pip install -e ".[demo]"' in capsys.readouterr().err
 
 
 def _free_port():

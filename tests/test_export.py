@@ -20,6 +20,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from hypertransformer_tf.data.decoding import decode_image
 from hypertransformer_tf.deployment.presets import save_preset
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.runs.preset_files import preset_names
 from hypertransformer_tf.serving.export import export
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -37,15 +38,25 @@ def _pictures():
     return np.array([[png(i) for i in range(7)]] * 2, object), np.array([[png(i) for i in range(2)]] * 2, object)
 
 
-def _expected():
-    model = served.make_model()
+def _expected(normalisation="task"):
+    model = served.make_model(normalisation)
     weights = model.generate(small.SUPPORT, served.LABELS, served.MASK, n_way=tf.constant(served.CLASSES))
     return tf.nn.softmax(model.classify(small.QUERY, weights)).numpy()
 
 
-def _signature(name):
+def _load(directory):
+    """A SavedModel, to be kept while its signatures are asked: it owns the variables."""
+    return tf.saved_model.load(str(directory))
+
+
+def _ask(loaded, name, inputs):
+    given = {key: tf.constant(value) for key, value in inputs.items()}
+    return loaded.signatures[name](**given)["probabilities"].numpy()
+
+
+def _signature(name, normalisation="task"):
     file = saved_model_pb2.SavedModel()
-    file.ParseFromString((served.exported() / "saved_model.pb").read_bytes())
+    file.ParseFromString((served.exported(normalisation) / "saved_model.pb").read_bytes())
     return file.meta_graphs[0].signature_def[name]
 
 
@@ -72,7 +83,26 @@ def test_it_runs_where_there_is_only_tensorflow(tmp_path):
     images, asked = decode(support), decode(queries)
     weights = model.generate(images, served.LABELS, served.MASK, n_way=tf.constant(served.CLASSES))
     expected = tf.nn.softmax(model.classify(asked, weights))
-    np.testing.assert_allclose(answers["few_shot_bytes/probabilities"], expected, atol=0.02)
+    np.testing.assert_allclose(answers["few_shot_bytes/probabilities"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("normalisation", served.BACKGROUNDS)
+def test_encoded_pictures_are_answered_as_the_models_pixels_are(normalisation):
+    loaded = _load(served.exported(normalisation))
+    np.testing.assert_allclose(_ask(loaded, "few_shot", served.few_shot()), _expected(normalisation), atol=1e-5)
+    # The first task's pictures have a light ground, the second's a dark one: a model of light ones inverts those.
+    ground = np.array([170, 0], np.uint8).reshape(2, 1, 1, 1, 1)
+    given = {"support_images": small.SUPPORT // 3 + ground, "query_images": small.QUERY // 3 + ground}
+    png = np.vectorize(lambda image: tf.io.encode_png(image).numpy(), signature="(h,w,c)->()", otypes=[object])
+    files = {name.replace("images", "pictures"): png(images) for name, images in given.items()}
+    rest = {"support_labels": served.LABELS, "support_mask": served.MASK}
+    as_files = _ask(loaded, "few_shot_bytes", {**files, **rest})
+    as_they_are = _ask(loaded, "few_shot", {**given, **rest})
+    turned = {name: 255 - images for name, images in given.items()}
+    inverted = _ask(loaded, "few_shot", {**turned, **rest})
+    dark = inverted if served.BACKGROUNDS[normalisation] == "light" else as_they_are
+    np.testing.assert_allclose(as_files, np.stack([as_they_are[0], dark[1]]), atol=1e-5)
+    assert np.abs(inverted - as_they_are).max() > 1e-2
 
 
 @pytest.mark.slow
@@ -107,9 +137,10 @@ def test_the_c_api_runs_it_and_survives_a_wrong_request(tmp_path):
     assert answer["again"] == answer["first"]
 
 
-def test_every_input_and_output_begins_with_the_tasks_as_batching_needs_it():
+@pytest.mark.parametrize("normalisation", served.BACKGROUNDS)
+def test_every_input_and_output_begins_with_the_tasks_as_batching_needs_it(normalisation):
     for name in served.SIGNATURES:
-        signature = _signature(name)
+        signature = _signature(name, normalisation)
         for tensor in [*signature.inputs.values(), *signature.outputs.values()]:
             assert tensor.tensor_shape.dim[0].size == -1
 
@@ -141,17 +172,29 @@ def test_the_layout_finds_the_tensors_in_the_flat_weights():
         np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5)
 
 
-def test_the_warm_up_requests_can_be_decoded_and_run():
+@pytest.mark.parametrize("normalisation", served.BACKGROUNDS)
+def test_the_warm_up_requests_can_be_decoded_and_run(normalisation):
+    assert _run_warm_up(served.exported(normalisation)) == sorted(served.SIGNATURES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", preset_names())
+def test_each_preset_is_exported_and_answers_its_warm_up_requests(name, tmp_path):
+    export(name, tmp_path / "1")
+    assert _run_warm_up(tmp_path / "1") == sorted(served.SIGNATURES)
+
+
+def _run_warm_up(directory):
+    """Runs the requests that Serving would run while it loads; the signatures asked."""
     prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
-    signatures, asked = tf.saved_model.load(str(served.exported())).signatures, []
-    for record in tf.data.TFRecordDataset(str(served.exported() / "assets.extra" / "tf_serving_warmup_requests")):
-        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
-        request = log.predict_log.request
+    loaded, asked = _load(directory), []
+    for record in tf.data.TFRecordDataset(str(directory / "assets.extra" / "tf_serving_warmup_requests")):
+        request = prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
         asked.append(request.model_spec.signature_name)
         inputs = {name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
-        for output in signatures[asked[-1]](**inputs).values():
+        for output in loaded.signatures[asked[-1]](**inputs).values():
             assert np.isfinite(output.numpy()).all()
-    assert sorted(asked) == sorted(served.SIGNATURES)
+    return sorted(asked)
 
 
 def test_a_model_is_needed_and_only_one_can_be_named():

@@ -103,7 +103,7 @@ def test_the_first_cell_clones_and_installs_where_it_is_not(notebook, monkeypatc
     exec(_first_code(notebook[1]).replace('REPOSITORY = ""', 'REPOSITORY = "https://example.org/it.git"'), {})
     clone, install = started
     assert clone[:2] == ["git", "clone"] and clone[3:] == ["https://example.org/it.git", "hypertransformer"]
-    assert install == [sys.executable, "-m", "pip", "install", "-q", "-e", "hypertransformer[notebooks]"]
+    assert install == [sys.executable, "-m", "pip", "install", "-q", "-e", "hypertransformer[notebooks,export]"]
     assert sys.path[0] == "hypertransformer"
 
 
@@ -114,7 +114,7 @@ def test_quickstart_runs_from_start_to_end(run, tmp_path):
     assert "of this episode's queries; chance is 20%" in _text(outputs)
     assert "3 classes from 12 pictures, by omniglot" in _text(outputs)
     work = tmp_path / "notebook_quickstart"
-    assert (work / "classifier" / "classifier.keras").is_file() and (work / "classifier.zip").is_file()
+    assert (work / "classifier" / "classifier.tflite").is_file() and (work / "classifier.zip").is_file()
 
 
 @pytest.mark.slow

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from small_runs import run_here, write_gin
+from small_runs import own_configuration, run_here, write_gin
 
+from hypertransformer_tf.deployment.presets import read_preset
+from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.runs.metrics_file import read_metrics
 
 MODES = ("RGB", "L", "P", "RGBA", "1", "LA")
@@ -57,3 +59,47 @@ def test_a_folder_of_pictures_trains_and_evaluates_with_one_binding(tmp_path, mo
         result = json.loads(capsys.readouterr().out)
         assert (result["split"], result["n_way"], result["episodes"]) == ("test", 2, 8)
         assert 0 <= result["accuracy"] <= 1
+
+
+QUICK = (
+    "training.compile = False",
+    "training.task_batch = 2",
+    "training.groups = 1",
+    "training.steps = 4",
+    "training.validate_every = 2",
+    "training.validation_episodes = 4",
+    "training.checkpoint_every = 2",
+    "evaluation.episodes = 8",
+    "evaluation.pixel_baseline = False",
+)
+
+
+@pytest.mark.slow
+def test_the_preset_is_fine_tuned_and_what_it_became_generates_a_classifier(tmp_path, monkeypatch, capsys):
+    pictures, support, out = tmp_path / "my pictures", tmp_path / "my classes", tmp_path / "classifier"
+    _write(pictures, range(10))
+    _write(support, range(20, 23), samples=2)
+    bindings = [f"--gin_bindings={each}" for each in (*QUICK, f"data.source = 'folder:{pictures}'")]
+    run_dir = tmp_path / "run"
+    assert run_here(monkeypatch, "train", "--gin_file=presets/fine_tune.gin", f"--run_dir={run_dir}", *bindings) == 0
+    assert "5 train, 0 validation, 5 test classes" in capsys.readouterr().out
+    made = [f"--support={support}", f"--out={out}", f"--model={run_dir}", "--formats=keras"]
+    assert run_here(monkeypatch, "generate", *made) == 0
+    assert "3 classes from 6 pictures, by run" in capsys.readouterr().out
+    assert run_here(monkeypatch, "predict", f"--classifier={out}", "--threshold=0", support) == 0
+    answers = capsys.readouterr().out.splitlines()
+    assert len(answers) == 6 and all(answer.split("\t")[1].startswith("pattern 2") for answer in answers)
+
+
+def test_fine_tuning_begins_with_the_preset_and_changes_nothing_of_its_model():
+    with own_configuration():
+        mine = load_experiment("presets/fine_tune.gin")
+    preset = read_preset(mine.training.model_from)
+    assert (mine.cnn, mine.features, mine.transformer, mine.generator) == (
+        preset.config.cnn,
+        preset.config.features,
+        preset.config.transformer,
+        preset.config.generator,
+    )
+    assert (mine.data.image_size, mine.data.image_size, mine.data.channels) == preset.image_shape
+    assert mine.episodes.most_classes <= preset.n_way and not mine.augmentation.alters

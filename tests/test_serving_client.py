@@ -1,9 +1,12 @@
 """docs/serving: the client and the stand-in server, whose batching must not change an answer."""
 
 import base64
+import concurrent.futures
 import functools
+import inspect
 import json
 import pathlib
+import re
 import sys
 import threading
 
@@ -70,6 +73,58 @@ def test_joining_fills_up_with_the_first_element_and_splitting_undoes_it():
     first, second = loopback_server.split(joined, [1, 1])
     np.testing.assert_array_equal(second["a"], requests[1]["a"])
     assert first["b"].shape == (1, 2, 3)
+
+
+def _together(*questions):
+    """Asks at the same time; the answers, or what was raised."""
+    with concurrent.futures.ThreadPoolExecutor(len(questions)) as pool:
+        asked = [pool.submit(question) for question in questions]
+        return [each.exception() or each.result() for each in asked]
+
+
+def test_no_batch_has_more_tasks_than_allowed_and_every_request_is_answered():
+    sizes = []
+
+    def signature(x):
+        sizes.append(len(x))
+        return {"y": 2 * x}
+
+    batcher = loopback_server.Batcher(signature, max_batch_size=4, timeout=0.2, num_batch_threads=2)
+    requests = [np.full((tasks, 2), tasks) for tasks in (3, 1, 2, 4, 3, 2, 1)]
+    answers = _together(*[functools.partial(batcher.ask, {"x": request}) for request in requests])
+    for request, answer in zip(requests, answers):
+        np.testing.assert_array_equal(answer["y"], 2 * request)
+    assert max(sizes) <= 4 and sum(sizes) == 16 and len(sizes) < len(requests)
+
+
+def test_a_request_that_cannot_be_batched_is_refused_and_computes_nothing():
+    batcher = loopback_server.Batcher(None, max_batch_size=4, timeout=0.0, num_batch_threads=1)
+    with pytest.raises(ValueError, match="Task size 5 is larger than maximum input batch size 4"):
+        batcher.ask({"x": np.zeros((5, 2))})
+    with pytest.raises(ValueError, match="equal 0th-dimension size"):
+        batcher.ask({"x": np.zeros((2, 2)), "y": np.zeros((3, 2))})
+
+
+def test_as_many_batches_as_there_are_threads_are_computed_at_the_same_time():
+    both = threading.Barrier(2, timeout=30)
+
+    def signature(x):
+        both.wait()  # breaks unless two are here together
+        return {"y": x}
+
+    batcher = loopback_server.Batcher(signature, max_batch_size=1, timeout=0.0, num_batch_threads=2)
+    answers = _together(*[functools.partial(batcher.ask, {"x": np.full((1, 1), each)}) for each in (5, 6)])
+    assert [answer["y"].item() for answer in answers] == [5, 6]
+
+
+def test_the_stand_in_batches_as_the_batching_config_says():
+    values = dict(re.findall(r"^(\w+)(?: \{ value: |: )(\w+)", (DOCS / "batching.config").read_text(), re.MULTILINE))
+    defaults = {name: each.default for name, each in inspect.signature(loopback_server.serve).parameters.items()}
+    assert int(values.pop("max_batch_size")) == defaults["max_batch_size"]
+    assert int(values.pop("num_batch_threads")) == defaults["num_batch_threads"]
+    assert int(values.pop("batch_timeout_micros")) == 1e6 * defaults["timeout"]
+    # Not large batch splitting beside filling up: the parts of a request could then differ in shape.
+    assert values == {"max_enqueued_batches": "64", "pad_variable_length_inputs": "true"}
 
 
 def test_weights_generated_once_answer_many_queries():

@@ -8,7 +8,7 @@ from hypertransformer_tf.commands import cli
 _DESCRIPTION = """\
 Serves a web page on this machine: draw or drop pictures into classes, generate a classifier from them,
 and draw another picture while the classes' probabilities change. The classifier can be downloaded as bin/generate
-writes it. Nothing leaves this machine. Needs pip install "hypertransformer-tf[demo]"."""
+writes it. Nothing leaves this machine. Needs pip install -e ".[demo]"."""
 
 _EXAMPLES = """\
   bin/demo

@@ -19,8 +19,8 @@ _EXAMPLES = """\
   bin/train --gin_file=gin/quickstart.gin
       5-way 1-shot on drawn glyphs: no data needed, some minutes on two cores
   bin/train --gin_file=gin/omniglot_4layer_fast.gin --run_dir=runs/seed_1 --seed=1
-  bin/train --gin_file=gin/quickstart.gin --run_dir=runs/mine --gin_bindings="data.source = 'folder:my_images'"
-      your own images: a folder with one sub-folder per class
+  bin/train --gin_file=gin/presets/fine_tune.gin --run_dir=runs/mine --gin_bindings="data.source = 'folder:my_images'"
+      your own images: a folder with one sub-folder per class; the run can be given to bin/generate
   bin/train --gin_file=gin/omniglot_4layer.gin --steps=32_000
       stops there; the same command with more steps goes on from it
   bin/train --gin_file=gin/omniglot_4layer.gin --restarts=10

@@ -33,7 +33,7 @@ def serve(
     """
     if importlib.util.find_spec("gradio") is None:
         raise UserError(
-            'bin/demo needs the package gradio, which is not installed: pip install "hypertransformer-tf[demo]".'
+            'bin/demo needs the package gradio, which is not installed: pip install -e ".[demo]" in a clone.'
         )
     find_model(model)
     with tempfile.TemporaryDirectory(prefix="hypertransformer-demo-") as folder:
