@@ -5,6 +5,7 @@ TensorFlow is out of reach of these processes: an error of the configuration or 
 
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 
@@ -168,6 +169,31 @@ def test_more_ways_than_classes(refused, gin_file):
     said = refused(gin_file, "--gin_bindings=episodes.n_way = 401")
     assert "n_way = 401" in said and "classes" in said and "lower episodes.n_way" in said
     assert said.endswith("(set in binding 'episodes.n_way = 401').\n")
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        ["loss.variation = 0.5"],
+        ["episodes.n_way = 401"],
+        ["data.source = 'omniglot'", "episodes.k_shot = 19"],
+        ["data.source = 'omniglot_averaged'", "episodes.n_way = 1151"],
+    ],
+)
+def test_what_is_known_beforehand_is_refused_in_two_seconds_with_no_data_read(
+    refused, gin_file, tmp_path, without_tensorflow, bindings
+):
+    environment = {**without_tensorflow, "HT_CACHE_DIR": str(tmp_path / "cache"), "TFDS_DATA_DIR": str(tmp_path)}
+    before = _processor_seconds()
+    said = refused(gin_file, *(f"--gin_bindings={binding}" for binding in bindings), environment=environment)
+    assert _processor_seconds() - before < 2  # of the processor: other work on the machine does not count
+    assert f"set in binding {bindings[-1]!r}" in said and not (tmp_path / "cache").exists()
+
+
+def _processor_seconds():
+    """Of the commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_more_ways_in_a_mixture_than_classes(refused, gin_file):

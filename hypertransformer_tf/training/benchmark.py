@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Sequence
 
 from hypertransformer_tf.config import origins_said
-from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.data.load import load_images, outline_of
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment, load_experiment
@@ -102,6 +102,9 @@ def benchmark(
 
 def _benchmark(gin_file: str, experiment: Experiment, seconds: float, strategy: str, costs: bool) -> Benchmark:
     experiment.check_image_size()
+    outline = outline_of(experiment.data, experiment.episodes.most_classes)
+    if outline is not None:
+        experiment.training_sampler(outline)  # refuses what the set has not, before it is read
     images = load_images(experiment.data, experiment.episodes.most_classes)
     sampler, size = experiment.training_sampler(images), experiment.training.task_batch
     with join(strategy, experiment.effective(), describe_data(images)) as peers:

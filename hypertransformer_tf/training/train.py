@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 from hypertransformer_tf.config import origins_said
 from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.data.load import load_images, outline_of
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.runs.checkpoints import load_latest
@@ -59,6 +59,9 @@ def train(
 
 def _train(experiment: Experiment, path: pathlib.Path, strategy: str) -> TrainingResult:
     experiment.check_image_size()
+    outline = outline_of(experiment.data, experiment.episodes.most_classes)
+    if outline is not None:
+        _samplers(experiment, outline)  # refuses what the set has not, before it is read
     images = load_images(experiment.data, experiment.episodes.most_classes)
     samplers = _samplers(experiment, images)
     effective, data = experiment.effective(), describe_data(images)
