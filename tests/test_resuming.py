@@ -15,6 +15,7 @@ from small_runs import (
     latest,
     metrics_of,
     newest_step,
+    run_command,
     start_command,
     starts_of,
     train_here,
@@ -126,13 +127,13 @@ def test_going_on_with_other_means_is_said(six_steps, gin_file, tmp_path, caplog
     assert [f"tensorflow 2.14.9 -> {tf.__version__}" in message for message in caplog.messages] == [True]
 
 
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_taken(six_steps, gin_file, tmp_path, caplog):
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_taken(six_steps, gin_file, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(six_steps, run)
     os.truncate(run / "checkpoints" / "checkpoint-00000006.safetensors", 1_000)
-    train_here(gin_file, run)
-    said = [message for message in caplog.messages if "checkpoint-00000006.safetensors" in message]
-    assert len(said) == 1 and "is damaged" in said[0] and "continuing from step 3" in said[0]
+    done = run_command("train", f"--gin_file={gin_file}", f"--run_dir={run}")
+    assert done.returncode == 0 and done.stderr.count("\n") == 1, done.stderr
+    assert "checkpoint-00000006.safetensors is damaged" in done.stderr and "continuing from step 3" in done.stderr
     assert_same_state(latest(run), latest(six_steps))
 
 
