@@ -17,7 +17,8 @@ import contextlib
 import importlib
 import inspect
 import re
-from typing import Any, Iterator, Mapping, Sequence, Type, TypeVar
+from types import MappingProxyType
+from typing import Any, Collection, Iterator, Mapping, Sequence, Type, TypeVar
 
 import gin
 from hypertransformer_tf import gin_files
@@ -41,10 +42,12 @@ _macros_used: dict[str, str] = {}
 
 
 @contextlib.contextmanager
-def loaded_configuration(files: Sequence[str], bindings: Sequence[str] = ()) -> Iterator[None]:
+def loaded_configuration(
+    files: Sequence[str], bindings: Sequence[str] = (), flags: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[None]:
     """`load_configuration` for the time of a `with` block. Raises UserError."""
     try:
-        load_configuration(files, bindings)
+        load_configuration(files, bindings, flags)
         yield
     finally:
         gin.clear_config()
@@ -52,12 +55,15 @@ def loaded_configuration(files: Sequence[str], bindings: Sequence[str] = ()) -> 
         _macros_used.clear()
 
 
-def load_configuration(files: Sequence[str], bindings: Sequence[str] = ()) -> None:
+def load_configuration(
+    files: Sequence[str], bindings: Sequence[str] = (), flags: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Replaces gin's configuration by what the files and then the bindings say.
 
     Args:
       files: gin files, by path or by name within the repository's gin folder; later ones win.
       bindings: such as 'episodes.n_way = 20'; they win over the files.
+      flags: what a command has flags for, such as {'--steps': 'training.steps = 20'}; they win over both.
 
     Raises:
       UserError: a file is not there or does not parse; a configurable, parameter or macro is unknown.
@@ -70,6 +76,8 @@ def load_configuration(files: Sequence[str], bindings: Sequence[str] = ()) -> No
         read.extend(gin_files.read_file(gin_files.find_gin_file(str(file)), references))
     for text in bindings:
         read.extend(gin_files.read_binding(text, references))
+    for flag, text in flags.items():
+        read.extend(gin_files.read_binding(text, references, flag))
     _check_macros(read, references.macros)
     for binding in read:
         _bind(binding)
@@ -84,18 +92,47 @@ def configured(cls: Type[_T], **values: Any) -> _T:
     Raises:
       UserError: a value does not pass the dataclass's own check; the sentence says where it was set.
     """
-    try:
+    with origins_said(origins_of(cls, without=values)):
         return cls(**values)
+
+
+def origins_of(*classes: type, without: Collection[str] = ()) -> dict[str, str]:
+    """Where each parameter that the configuration in force sets was set, {'episodes.n_way': 'a.gin, line 3'}."""
+    return {
+        f"{registered_configurables()[gin_selector(binding.configurable)].name}.{binding.parameter}": binding.origin
+        for binding in _bindings
+        if binding.parameter
+        and binding.parameter not in without
+        and any(_names_class(binding.configurable, cls) for cls in classes)
+    }
+
+
+@contextlib.contextmanager
+def origins_said(origins: Mapping[str, str]) -> Iterator[None]:
+    """Adds to a UserError that leaves the block where the parameters that it speaks of were set.
+
+    Args:
+      origins: as from `origins_of`; parameters are recognised as `episodes.n_way = ` in the sentence.
+    """
+    try:
+        yield
     except UserError as error:
         sentence = plain_sentence(error)
-    origins = [
-        binding.origin
-        for binding in _bindings
-        if _names_class(binding.configurable, cls)
-        and binding.parameter not in values
-        and re.search(rf"\b{re.escape(str(binding.parameter))}\b", sentence)
-    ]
-    raise UserError(f"{sentence.rstrip('.')} (set in {origins[-1]})." if origins else sentence)
+        said = _with_origins(sentence, origins)
+        if said == str(error):
+            raise
+        raise UserError(said) from None
+
+
+def _with_origins(sentence: str, origins: Mapping[str, str]) -> str:
+    if re.search(r"\((\S+ )?set (in|by) ", sentence):  # an inner block knew it
+        return sentence
+    named = sorted((name for name in origins if f"{name} = " in sentence), key=sentence.index)
+    if not named:
+        return sentence
+    places = [f"set {'by' if origins[name].startswith('--') else 'in'} {origins[name]}" for name in named]
+    said = places if len(named) == 1 else [f"{name} {place}" for name, place in zip(named, places)]
+    return f"{sentence.rstrip('.')} ({', '.join(said)})."
 
 
 def plain_sentence(error: Exception) -> str:

@@ -1,12 +1,13 @@
 """All settings of a run in one value, from gin files and bindings. Knows nothing of TensorFlow."""
 
 import dataclasses
-from typing import Any, Dict, Optional, Sequence, Tuple, Union, get_type_hints
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union, get_type_hints
 
 from hypertransformer_tf.baselines.config import MamlConfig, MethodConfig, OracleConfig
 from hypertransformer_tf.baselines.method_checks import check_method
+from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
-from hypertransformer_tf.config import check_all_used, configured, loaded_configuration
+from hypertransformer_tf.config import check_all_used, configured, loaded_configuration, origins_of, origins_said
 from hypertransformer_tf.config_record import configuration_text, effective_configuration
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.data.images_by_class import ImagesByClass
@@ -15,6 +16,7 @@ from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig
 from hypertransformer_tf.episodes.mixture import MixedSampler
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.config import EvaluationConfig
 from hypertransformer_tf.experiment_checks import check_together
 from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
@@ -45,21 +47,35 @@ class Experiment:
     optimizer: OptimizerConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
+    # Where settings were set, {'episodes.n_way': 'a.gin, line 3'}: for messages; it makes no other experiment.
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        check_together(parts)
-        check_method(parts)
+        parts = {name: getattr(self, name) for name in _part_types()}
+        with origins_said(self.origins):
+            check_together(parts)
+            check_method(parts)
 
     @classmethod
     def from_configuration(cls) -> "Experiment":
         """Constructs every part from the gin configuration in force. Raises UserError for a wrong value."""
-        return cls(**{name: configured(part) for name, part in get_type_hints(cls).items()})
+        types = _part_types()
+        parts: Dict[str, Any] = {name: configured(part) for name, part in types.items()}
+        return cls(**parts, origins=origins_of(*types.values()))
 
     @property
     def model(self) -> ModelConfig:
         """The parts that describe the model."""
         return ModelConfig(self.cnn, self.features, self.transformer, self.generator)
+
+    def check_image_size(self) -> None:
+        """Raises UserError where the CNN is too deep for images of `data.image_size`."""
+        side = self.data.image_size
+        with origins_said(self.origins):
+            try:
+                build_architecture(self.cnn, (side, side, self.data.channels))
+            except UserError as error:
+                raise UserError(f"data.image_size = {side}: {error}") from None
 
     def effective(self) -> Dict[str, Dict[str, Any]]:
         """All parameters, defaults included, as plain values."""
@@ -76,9 +92,12 @@ class Experiment:
         def sampler(episodes: EpisodeConfig) -> EpisodeSampler:
             return EpisodeSampler(images, "train", episodes, self.augmentation, self.image_augmentation, seed)
 
-        if self.episodes.mixture:
+        if not self.episodes.mixture:
+            return sampler(self.episodes)
+        mixture = self.origins.get("episodes.mixture")
+        sizes = dict.fromkeys(("episodes.n_way", "episodes.k_shot"), mixture) if mixture else {}
+        with origins_said({**self.origins, **sizes}):
             return MixedSampler(sampler, self.episodes, seed, "train")
-        return sampler(self.episodes)
 
     def evaluation_sampler(self, images: ImagesByClass, split: str) -> EpisodeSampler:
         """Episodes of a split as they are, without augmentation; the same for every run with this seed."""
@@ -86,26 +105,34 @@ class Experiment:
         return EpisodeSampler(images, split, self.episodes, *plain, self.training.seed)
 
     def _parts(self) -> Tuple[Any, ...]:
-        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+        return tuple(getattr(self, name) for name in _part_types())
+
+
+def _part_types() -> Dict[str, Any]:
+    return {name: part for name, part in get_type_hints(Experiment).items() if name != "origins"}
 
 
 def load_experiment(
-    gin_file: Optional[str], gin_bindings: Sequence[str] = (), data_dir: Optional[str] = None
+    gin_file: Optional[str],
+    gin_bindings: Sequence[str] = (),
+    data_dir: Optional[str] = None,
+    steps: Optional[int] = None,
+    seed: Optional[int] = None,
 ) -> Experiment:
     """Reads and checks a configuration; gin has forgotten it afterwards.
 
     Args:
       gin_file: a path, or a name within gin/; None is the defaults.
       gin_bindings: changes to it.
-      data_dir: instead of data.data_dir.
+      data_dir, steps, seed: instead of data.data_dir, training.steps and training.seed.
 
     Raises:
       UserError: a value that cannot be used, or one that nothing uses.
     """
-    bindings = list(gin_bindings)
-    if data_dir is not None:
-        bindings.append(f"data.data_dir = {data_dir!r}")
-    with loaded_configuration([] if gin_file is None else [gin_file], bindings):
+    given = {"--data_dir": ("data.data_dir", data_dir), "--steps": ("training.steps", steps)}
+    given["--seed"] = ("training.seed", seed)
+    flags = {flag: f"{parameter} = {value!r}" for flag, (parameter, value) in given.items() if value is not None}
+    with loaded_configuration([] if gin_file is None else [gin_file], gin_bindings, flags):
         experiment = Experiment.from_configuration()
         check_all_used()
     return experiment

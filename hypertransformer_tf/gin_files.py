@@ -27,7 +27,7 @@ class Binding(NamedTuple):
     configurable: str
     parameter: Optional[str]
     value: Any
-    origin: str  # 'gin/quickstart.gin, line 3'
+    origin: str  # 'gin/quickstart.gin, line 3', "binding 'episodes.n_way = 20'" or '--steps'
 
     @property
     def name(self) -> str:
@@ -111,16 +111,24 @@ def read_file(
     yield from _statements(text, shown(path), references, path.parent, including + (resolved,))
 
 
-def read_binding(text: str, references: References) -> Iterator[Binding]:
-    """Yields what a binding given beside the files says, such as 'episodes.n_way = 20'."""
-    yield from _statements(text, "", references, None, ())
+def read_binding(text: str, references: References, origin: str = "") -> Iterator[Binding]:
+    """Yields what a binding given beside the files says, such as 'episodes.n_way = 20'.
+
+    `origin` is what the user wrote instead of it, such as '--n_way'.
+    """
+    yield from _statements(text, "", references, None, (), origin)
 
 
 def _statements(
-    text: str, file: str, references: References, folder: Optional[pathlib.Path], including: tuple[pathlib.Path, ...]
+    text: str,
+    file: str,
+    references: References,
+    folder: Optional[pathlib.Path],
+    including: tuple[pathlib.Path, ...],
+    given_as: str = "",
 ) -> Iterator[Binding]:
     def where(line: Optional[int]) -> str:
-        return f"{file}, line {line}" if file else f"binding {text.strip()!r}"
+        return f"{file}, line {line}" if file else given_as or f"binding {text.strip()!r}"
 
     references.origin = file or where(None)
     try:

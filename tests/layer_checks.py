@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.keras_stack import layers_compute_as
+
 Call = Callable[..., Any]
 
 
@@ -42,6 +44,7 @@ def check_layer(
     call: Call = lambda layer, *inputs: layer(*inputs),
     leading_axes: int = 2,
     without_gradient: Callable[[Any], Sequence[Any]] = lambda layer: (),
+    computes_in: str = "",
 ) -> keras.layers.Layer:
     """Holds a layer against what every layer of the library must do.
 
@@ -54,6 +57,7 @@ def check_layer(
       call: what to call, for layers that want more than their inputs.
       leading_axes: axes of the inputs whose length may be unknown in a graph.
       without_gradient: gives the variables of the layer that the output does not depend on.
+      computes_in: dtype of the outputs under every policy; unset means the policy's own.
 
     Returns:
       The layer, built and with random values in its variables.
@@ -72,11 +76,26 @@ def check_layer(
     _check_round_trip(layer, build, call, tensors, outputs)
     _check_gradients(layer, call, tensors, without_gradient)
     _check_graph(layer, call, tensors, outputs, leading_axes)
+    _check_policy(make, build, call, tensors, computes_in)
     return layer
 
 
+def _check_policy(make, build, call, tensors, computes_in, policy="mixed_bfloat16") -> None:
+    with layers_compute_as(policy):
+        layer = make()
+        layer.build(*build)
+    again = type(layer).from_config(json.loads(json.dumps(layer.get_config())))
+    again.build(*build)  # outside: what it makes for itself takes the policy from it alone
+    for each in (layer, again):
+        for part in each._flatten_layers():
+            assert part.dtype_policy.name == policy, f"{part.name} computes as {part.dtype_policy.name}"
+        assert {tf.as_dtype(variable.dtype) for variable in each.weights} <= {tf.float32}
+        dtypes = {output.dtype for output in _outputs(call(each, *tensors))}
+        assert dtypes == {tf.as_dtype(computes_in or layer.compute_dtype)}
+
+
 def _check_paths(layer: keras.layers.Layer) -> None:
-    if not hasattr(layer.weights[0], "path"):
+    if not layer.weights or not hasattr(layer.weights[0], "path"):
         return
     paths = [path_of(variable) for variable in layer.weights]
     assert len(set(paths)) == len(paths), f"two variables share a path: {sorted(paths)}"
@@ -104,6 +123,8 @@ def _check_gradients(layer, call, tensors, without_gradient) -> None:
     with tf.GradientTape() as tape:
         outputs = _outputs(call(layer, *tensors))
         total = tf.add_n([tf.reduce_sum(output * stream.normal(size=output.shape)) for output in outputs])
+    if not layer.trainable_variables:
+        return
     gradients = tape.gradient(total, [tensorflow_variable(variable) for variable in layer.trainable_variables])
     sizes = [0.0 if gradient is None else float(tf.norm(gradient)) for gradient in gradients]
     silent = {id(variable) for variable in without_gradient(layer)}

@@ -4,6 +4,8 @@ TensorFlow is out of reach of these processes: an error of the configuration or 
 """
 
 import os
+import pathlib
+import resource
 import subprocess
 import sys
 
@@ -119,7 +121,31 @@ def test_a_binding_that_nothing_uses(refused, gin_file):
 )
 def test_a_value_that_cannot_be_used_is_named_with_where_it_was_set(refused, gin_file, binding, remedy):
     said = refused(gin_file, f"--gin_bindings={binding}", "--gin_bindings=transformer.heads = 2")
-    assert remedy in said and binding.replace("data.image_size = 7", "images of 7 pixels").removesuffix(".0") in said
+    named, _, origins = said.rpartition(" (")
+    assert remedy in named and binding.removesuffix(".0") in named
+    assert f"set in binding {binding!r}" in origins and origins.endswith(").\n")
+
+
+def test_a_value_of_a_file_is_named_with_its_line(refused, tmp_path):
+    gin_file = write_gin(tmp_path / "own.gin", "loss.variation = 0.5")
+    line = pathlib.Path(gin_file).read_text().splitlines().index("loss.variation = 0.5") + 1
+    assert refused(gin_file).endswith(f"(set in {gin_file}, line {line}).\n")
+
+
+def test_a_value_that_has_no_effect_with_the_method_is_named_with_where_it_was_set(refused, gin_file):
+    said = refused(gin_file, "--gin_bindings=maml.inner_steps = 2")
+    assert "maml.inner_steps = 2 would have no effect" in said
+    assert said.endswith("(set in binding 'maml.inner_steps = 2').\n")
+
+
+@pytest.mark.parametrize(
+    "flag, named",
+    [("--steps=40000", "training.steps = 40000 goes past"), ("--seed=2147483648", "training.seed = 2147483648")],
+)
+def test_a_value_of_a_flag_is_named_with_the_flag(refused, tmp_path, flag, named):
+    cosine = ("optimizer.schedule = 'cosine'", "optimizer.decay_steps = 100")
+    said = refused(write_gin(tmp_path / "cosine.gin", *cosine), flag)
+    assert said.startswith(named) and f"set by {flag.partition('=')[0]}" in said
 
 
 def test_a_gin_file_without_a_name(refused):
@@ -142,6 +168,37 @@ def test_several_workers_that_are_not_named(refused, gin_file, command, monkeypa
 def test_more_ways_than_classes(refused, gin_file):
     said = refused(gin_file, "--gin_bindings=episodes.n_way = 401")
     assert "n_way = 401" in said and "classes" in said and "lower episodes.n_way" in said
+    assert said.endswith("(set in binding 'episodes.n_way = 401').\n")
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [
+        ["loss.variation = 0.5"],
+        ["episodes.n_way = 401"],
+        ["data.source = 'omniglot'", "episodes.k_shot = 19"],
+        ["data.source = 'omniglot_averaged'", "episodes.n_way = 1151"],
+    ],
+)
+def test_what_is_known_beforehand_is_refused_in_two_seconds_with_no_data_read(
+    refused, gin_file, tmp_path, without_tensorflow, bindings
+):
+    environment = {**without_tensorflow, "HT_CACHE_DIR": str(tmp_path / "cache"), "TFDS_DATA_DIR": str(tmp_path)}
+    before = _processor_seconds()
+    said = refused(gin_file, *(f"--gin_bindings={binding}" for binding in bindings), environment=environment)
+    assert _processor_seconds() - before < 2  # of the processor: other work on the machine does not count
+    assert f"set in binding {bindings[-1]!r}" in said and not (tmp_path / "cache").exists()
+
+
+def _processor_seconds():
+    """Of the commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_more_ways_in_a_mixture_than_classes(refused, gin_file):
+    said = refused(gin_file, "--gin_bindings=episodes.mixture = ((2, 1), (401, 1))")
+    assert "n_way = 401" in said and said.endswith("(set in binding 'episodes.mixture = ((2, 1), (401, 1))').\n")
 
 
 def test_more_ways_than_a_later_split_has_classes(refused, gin_file, tmp_path):
@@ -154,6 +211,7 @@ def test_more_ways_than_a_later_split_has_classes(refused, gin_file, tmp_path):
 def test_too_few_samples_in_a_class(refused, gin_file):
     said = refused(gin_file, "--gin_bindings=episodes.k_shot = 19")
     assert "has 20 samples" in said and "needs 21" in said and "episodes.k_shot = 19" in said
+    assert "(episodes.k_shot set in binding 'episodes.k_shot = 19', episodes.queries_per_class set in " in said
 
 
 def test_a_folder_that_is_not_there(refused, gin_file, tmp_path):
@@ -242,7 +300,7 @@ def test_fewer_steps_than_were_done(gin_file, tmp_path, without_tensorflow):
     flags = (f"--gin_file={gin_file}", f"--run_dir={tmp_path / 'run'}", "--steps=4")
     done = run_command("train", *flags, environment=without_tensorflow)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "training.steps = 4 (--steps) is fewer than the 5 steps" in done.stderr
+    assert "training.steps = 4 is fewer than the 5 steps" in done.stderr and "(set by --steps)" in done.stderr
     assert {**tree(tmp_path / "run"), ".lock": b""} == {**before, ".lock": b""}
 
 

@@ -58,5 +58,5 @@ def test_distractors_without_unlabelled_samples_would_have_no_effect():
 
 
 def test_too_many_classes_together_are_named():
-    with pytest.raises(UserError, match=r"n_way = 4 \+ distractor_classes = 2.*'test'.*only 5 classes"):
+    with pytest.raises(UserError, match=r"n_way = 4 and episodes.distractor_classes = 2.*'test'.*only 5 classes"):
         sampler(split="test", config=EpisodeConfig(4, 1, 1, 1, distractor_classes=2))

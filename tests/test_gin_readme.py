@@ -14,7 +14,8 @@ def test_every_configurable_is_listed_with_the_module_that_holds_it():
     text = (ROOT / "gin" / "README.md").read_text(encoding="utf-8")
     section = text[text.index("## What can be configured") :]
     listed = dict(ROW.findall(section))
-    holders = {field.name: field.type.__module__.replace(".", "/") + ".py" for field in dataclasses.fields(Experiment)}
+    parts = [field for field in dataclasses.fields(Experiment) if field.name != "origins"]
+    holders = {field.name: field.type.__module__.replace(".", "/") + ".py" for field in parts}
     assert listed == holders
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hypertransformer_tf.data.config import DataConfig
-from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.data.load import load_images, outline_of
 from hypertransformer_tf.errors import UserError
 
 
@@ -29,3 +29,18 @@ def test_an_unknown_source_is_answered_with_the_list_of_sources():
         UserError, match="'cifar'.*glyphs, omniglot, omniglot_averaged, tfds:NAME, folder:PATH, arrays:PATH"
     ):
         load_images(DataConfig(source="cifar"))
+
+
+@pytest.mark.parametrize("source", ["glyphs", "omniglot"])
+def test_an_outline_has_the_classes_and_splits_of_the_set(source, request):
+    data_dir = str(request.getfixturevalue("shared") / "tfds") if source == "omniglot" else None
+    config = DataConfig(source=source, data_dir=data_dir)
+    outline, images = outline_of(config, 5), load_images(config, 5)
+    assert outline.name == images.name and outline.images.shape == images.images.shape
+    np.testing.assert_array_equal(outline.offsets, images.offsets)
+    for split, classes in images.splits.items():
+        np.testing.assert_array_equal(outline.splits[split], classes)
+
+
+def test_a_set_that_has_to_be_read_has_no_outline():
+    assert outline_of(DataConfig(source="folder:pictures")) is None

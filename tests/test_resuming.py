@@ -12,9 +12,11 @@ import pytest
 import tensorflow as tf
 from small_runs import (
     assert_same_state,
+    glyphs,
     latest,
     metrics_of,
     newest_step,
+    run_command,
     start_command,
     starts_of,
     train_here,
@@ -24,9 +26,11 @@ from small_runs import (
 )
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.runs.checkpoints import load_latest
 from hypertransformer_tf.runs.metrics_file import read_metrics
 from hypertransformer_tf.runs.run_directory import read_configuration
+from hypertransformer_tf.training.build import build_training
 from hypertransformer_tf.training.loop import TrainingLoop
 
 LONG_STEPS = 1_500
@@ -35,6 +39,18 @@ LONG = (
     "training.checkpoint_every = 20",
     "training.validate_every = 0",
     "optimizer.average = 0.9",  # so that what a checkpoint's model is, and what goes on, are not the same
+)
+# What the quick start's users train, in few steps: the folded form under XLA, two groups on a core each.
+COMPILED = (
+    "training.compile = True",
+    "training.groups = 2",
+    "training.steps = 60",
+    "training.checkpoint_every = 5",
+    "training.validate_every = 30",
+    "training.validation_episodes = 8",
+    "training.log_every = 5",
+    "evaluation.episodes = 8",
+    "evaluation.pixel_baseline = False",
 )
 ENDLESS = ("training.steps = 1_000_000", "training.checkpoint_every = 7", "training.validate_every = 0")
 
@@ -126,13 +142,13 @@ def test_going_on_with_other_means_is_said(six_steps, gin_file, tmp_path, caplog
     assert [f"tensorflow 2.14.9 -> {tf.__version__}" in message for message in caplog.messages] == [True]
 
 
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_taken(six_steps, gin_file, tmp_path, caplog):
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_taken(six_steps, gin_file, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(six_steps, run)
     os.truncate(run / "checkpoints" / "checkpoint-00000006.safetensors", 1_000)
-    train_here(gin_file, run)
-    said = [message for message in caplog.messages if "checkpoint-00000006.safetensors" in message]
-    assert len(said) == 1 and "is damaged" in said[0] and "continuing from step 3" in said[0]
+    done = run_command("train", f"--gin_file={gin_file}", f"--run_dir={run}")
+    assert done.returncode == 0 and done.stderr.count("\n") == 1, done.stderr
+    assert "checkpoint-00000006.safetensors is damaged" in done.stderr and "continuing from step 3" in done.stderr
     assert_same_state(latest(run), latest(six_steps))
 
 
@@ -157,6 +173,21 @@ def test_a_run_killed_at_random_moments_is_bit_for_bit_one_that_was_not(never_ki
     # No more was trained again than an interval between checkpoints, and the steps while the last was being written.
     for step, start in zip(reached, starts_of(run)[1:]):
         assert step - 40 <= start["from_step"] <= step + 20
+
+
+@pytest.mark.slow
+def test_a_run_of_the_quick_starts_model_compiled_and_in_groups_is_killed_without_a_difference(tmp_path):
+    (tmp_path / "quick.gin").write_text("\n".join(("include 'quickstart.gin'", *COMPILED)) + "\n")
+    experiment = load_experiment(str(tmp_path / "quick.gin"))
+    assert experiment.cnn.architecture == "maxpool-4-layer" and experiment.training.groups == 2
+    assert build_training(experiment, glyphs(), "one_device").model.convolution_form == "folded"
+    whole = train_here(tmp_path / "quick.gin", tmp_path / "whole").run_dir
+    run, moments = tmp_path / "run", random.Random(2)
+    for _ in range(3):
+        _kill_while_training(tmp_path / "quick.gin", run, moments.uniform(0, 0.3))
+    train_here(tmp_path / "quick.gin", run)
+    assert_same_state(latest(run), latest(whole))
+    assert metrics_of(run) == metrics_of(whole)
 
 
 @pytest.mark.slow

@@ -3,12 +3,25 @@
 import numpy as np
 import pytest
 import small_model as small
+from layer_checks import check_layer
 
 from hypertransformer_tf.cnn.normalisation import Statistics, batch_moments, moments_for
 from hypertransformer_tf.layers.statistics import SupportStatistics
 
 STREAM = np.random.default_rng(0)
 ACTIVATIONS = (STREAM.normal(size=(2, 5, 3, 3, 4)) * 2.0 + 1.0).astype(np.float32)
+
+
+@pytest.mark.parametrize("blend", [False, True])
+def test_support_statistics_do_what_every_layer_does(blend):
+    check_layer(
+        lambda: SupportStatistics(blend, name="statistics"),
+        [ACTIVATIONS],
+        build=[],
+        output_shapes=[(2, 4), (2, 4)] + [(2,)] * blend,
+        variables=int(blend),
+        computes_in="float32",
+    )
 
 
 @pytest.mark.parametrize("source", ["support", "task"])

@@ -31,6 +31,7 @@ def test_a_trained_convolution_does_what_every_layer_does():
         variables=4,
         call=lambda layer, *generated: layer.add_to(ConvolutionReadout(*generated)),
         leading_axes=1,
+        computes_in="float32",
     )
 
 
@@ -43,6 +44,7 @@ def test_trained_logits_do_what_every_layer_does():
         variables=2,
         call=lambda layer, *generated: layer.add_to(LogitsWeights(*generated)),
         leading_axes=1,
+        computes_in="float32",
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hypertransformer_tf.data import glyph_drawing, glyph_strokes
 from hypertransformer_tf.data.cache import Allocate, load_or_build
 from hypertransformer_tf.data.config import DataConfig
-from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
+from hypertransformer_tf.data.images_by_class import ImagesByClass, blank_set, offsets_of
 
 NUM_CLASSES = 400
 SAMPLES_PER_CLASS = 20
@@ -38,6 +38,12 @@ def load_glyphs(config: DataConfig) -> ImagesByClass:
             NUM_CLASSES, SAMPLES_PER_CLASS, config.image_size, config.channels, SEED, allocate
         ),
     )
+
+
+def outline_of_glyphs(config: DataConfig) -> ImagesByClass:
+    """The same set with blank images: nothing has to be drawn for it."""
+    shape = (config.image_size, config.image_size, config.channels)
+    return blank_set("glyphs", _class_names(NUM_CLASSES), SAMPLES_PER_CLASS, shape)
 
 
 def draw_glyphs(
@@ -76,9 +82,13 @@ def draw_glyphs(
         name="glyphs",
         images=images,
         offsets=offsets_of([samples] * num_classes),
-        class_names=tuple(f"glyph_{c:04d}" for c in range(num_classes)),
+        class_names=_class_names(num_classes),
         splits={},
     )
+
+
+def _class_names(count: int) -> tuple[str, ...]:
+    return tuple(f"glyph_{c:04d}" for c in range(count))
 
 
 def _distinct_characters(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -73,6 +73,12 @@ class ImagesByClass:
         return self.images[self.offsets[class_index] : self.offsets[class_index + 1]]
 
 
+def blank_set(name: str, class_names: tuple[str, ...], samples: int, shape: tuple[int, int, int]) -> ImagesByClass:
+    """A set of `samples` black images (H, W, C) of each class, without a split; the images take no memory."""
+    images = np.broadcast_to(np.uint8(0), (len(class_names) * samples, *shape))
+    return ImagesByClass(name, images, offsets_of([samples] * len(class_names)), class_names, {})
+
+
 def offsets_of(counts: list[int]) -> np.ndarray:
     """(len(counts) + 1,) int64 offsets of classes that hold `counts` images each."""
     return np.concatenate([[0], np.cumsum(np.asarray(counts, dtype=np.int64))]).astype(np.int64)

@@ -1,6 +1,7 @@
 """The one door to all image data."""
 
 import dataclasses
+from typing import Optional
 
 from hypertransformer_tf.data import (
     arrays,
@@ -30,6 +31,11 @@ _READERS = {
     "tiered_imagenet": tiered_imagenet.load_tiered_imagenet,
     "leo_embeddings": leo_embeddings.load_leo_embeddings,
 }
+_OUTLINES = {
+    "glyphs": glyphs.outline_of_glyphs,
+    "omniglot": omniglot.outline_of_omniglot,
+    "omniglot_averaged": omniglot.outline_of_omniglot,
+}
 
 
 def load_images(config: DataConfig, n_way: int = 1) -> ImagesByClass:
@@ -47,7 +53,19 @@ def load_images(config: DataConfig, n_way: int = 1) -> ImagesByClass:
       UserError: the source is unknown, missing or damaged, or has too few classes to split.
     """
     kind, _ = parse_source(config.source)
-    images = _READERS[kind](config)
+    return _with_splits(_READERS[kind](config), config, n_way)
+
+
+def outline_of(config: DataConfig, n_way: int = 1) -> Optional[ImagesByClass]:
+    """What `load_images` would give, with blank images, where that is known without reading the set; else None.
+
+    Reading a set for the first time takes long and fills the cache: what asks for too much can be refused before.
+    """
+    kind, _ = parse_source(config.source)
+    return _with_splits(_OUTLINES[kind](config), config, n_way) if kind in _OUTLINES else None
+
+
+def _with_splits(images: ImagesByClass, config: DataConfig, n_way: int) -> ImagesByClass:
     if images.splits:
         return images
     splits = split_classes(images.num_classes, config.split_fractions, config.split_seed, config.source, n_way)

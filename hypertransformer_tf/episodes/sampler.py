@@ -194,7 +194,7 @@ def _check(images: ImagesByClass, split: str, episodes: EpisodeConfig, augmentat
     if len(classes) < episodes.n_way + episodes.distractor_classes:
         more, too = "", ""
         if episodes.distractor_classes:
-            more, too = f" + distractor_classes = {episodes.distractor_classes}", " or distractor_classes"
+            more, too = f" and episodes.distractor_classes = {episodes.distractor_classes}", " or distractor_classes"
         raise UserError(
             f"episodes.n_way = {episodes.n_way}{more}: the split {split!r} of {images.name} has only "
             f"{len(classes)} classes; lower episodes.n_way{too} or change the split."
@@ -206,8 +206,8 @@ def _check(images: ImagesByClass, split: str, episodes: EpisodeConfig, augmentat
         raise UserError(
             f"Class {name!r} of the split {split!r} of {images.name} has {count} samples, an "
             f"episode needs {episodes.class_size} of each class (episodes.k_shot = "
-            f"{episodes.k_shot}, unlabelled_per_class = {episodes.unlabelled_per_class}, "
-            f"queries_per_class = {episodes.queries_per_class}); {len(short)} of "
+            f"{episodes.k_shot}, episodes.unlabelled_per_class = {episodes.unlabelled_per_class}, "
+            f"episodes.queries_per_class = {episodes.queries_per_class}); {len(short)} of "
             f"{len(classes)} classes are too small: lower these numbers or leave them out."
         )
     height, width = images.image_shape[:2]

@@ -5,6 +5,7 @@ import logging
 import pathlib
 from typing import Any, Dict, Optional
 
+from hypertransformer_tf.config import origins_said
 from hypertransformer_tf.config_checks import require_whole_number
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.errors import UserError
@@ -100,7 +101,8 @@ def evaluate(
     most = experiment.episodes.most_classes
     if episodes_asked.n_way > most:
         raise UserError(f"{episodes_asked.n_way}-way episodes: the model in {run_dir} tells 2 to {most} classes apart.")
-    sampler = dataclasses.replace(experiment, episodes=episodes_asked).evaluation_sampler(images, split)
+    with origins_said({**experiment.origins, **{f"episodes.{name}": f"--{name}" for name in others}}):
+        sampler = dataclasses.replace(experiment, episodes=episodes_asked).evaluation_sampler(images, split)
     checkpoint = load_for_use(pathlib.Path(run_dir) / "checkpoints", logging.warning)
     if checkpoint is None:
         raise UserError(f"{run_dir} has no checkpoint yet: train it first, with bin/train.")

@@ -41,10 +41,10 @@ class MultiHeadAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.heads, self.query_key_size, self.value_size = heads, query_key_size, value_size
         self.output_size, self.activation = output_size, activation
-        self.query = TokenDense(query_key_size, name="query")
-        self.key = TokenDense(query_key_size, name="key")
-        self.value = TokenDense(value_size, name="value")
-        self.output_projection = TokenDense(output_size, name="output")
+        self.query = TokenDense(query_key_size, name="query", dtype=self.dtype_policy)
+        self.key = TokenDense(query_key_size, name="key", dtype=self.dtype_policy)
+        self.value = TokenDense(value_size, name="value", dtype=self.dtype_policy)
+        self.output_projection = TokenDense(output_size, name="output", dtype=self.dtype_policy)
 
     @build_once
     def build(self, query_shape: Any, key_shape: Any = None) -> None:

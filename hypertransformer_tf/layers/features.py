@@ -104,7 +104,12 @@ class LogitsFeatures(keras.layers.Layer):
         self.convolution: Optional[LocalFeatures] = None
         if source != "passthrough" and features > 0:
             self.convolution = LocalFeatures(
-                features, layers=1, nonlinear=nonlinear, initializer=initializer, name="local"
+                features,
+                layers=1,
+                nonlinear=nonlinear,
+                initializer=initializer,
+                name="local",
+                dtype=self.dtype_policy,
             )
         self._flat_size = 0
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.normalisation import Statistics, batch_moments
+from hypertransformer_tf.cnn.precision import at_least_float32
 from hypertransformer_tf.keras_stack import build_once
 
 
@@ -34,11 +35,11 @@ class SupportStatistics(keras.layers.Layer):
         return Statistics(mean, variance, self._own_share(activations, support_mask) if self.blend else None)
 
     def _own_share(self, activations: tf.Tensor, support_mask: Optional[tf.Tensor]) -> tf.Tensor:
-        weight = tf.exp(tf.convert_to_tensor(self.log_weight))
+        weight = tf.exp(at_least_float32(self.log_weight))
         shape = tf.shape(activations)
-        samples = tf.fill(shape[:1], tf.cast(shape[1], activations.dtype))
+        samples = tf.fill(shape[:1], tf.cast(shape[1], tf.float32))  # bfloat16 counts to 256 only
         if support_mask is not None:
-            samples -= tf.reduce_sum(tf.cast(support_mask, activations.dtype), axis=1)
+            samples -= tf.reduce_sum(tf.cast(support_mask, tf.float32), axis=1)
         return weight / (samples + weight)
 
     def get_config(self) -> Dict[str, Any]:

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from hypertransformer_tf.keras_stack import build_once
+
 
 class TokenDense(keras.layers.Dense):
     """`keras.layers.Dense` for token sequences, as one product of two matrices. Call: (T, N, D) -> (T, N, units).
@@ -12,6 +14,10 @@ class TokenDense(keras.layers.Dense):
     Keras' own spends some thirty graph operations on the same numbers, of which a generation has a hundred: its
     graph then takes seconds longer to build.
     """
+
+    @build_once
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
 
     def call(self, tokens: tf.Tensor, *unused: Any, **also_unused: Any) -> tf.Tensor:
         rows = tf.reshape(tokens, (-1, self.kernel.shape[0]))

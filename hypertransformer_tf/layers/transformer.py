@@ -76,8 +76,8 @@ class FeedForward(keras.layers.Layer):
     def __init__(self, token_size: int, inner_size: int, activation: str, **kwargs: Any):
         super().__init__(**kwargs)
         self.token_size, self.inner_size, self.activation = token_size, inner_size, activation
-        self.inner = TokenDense(inner_size, name="inner")
-        self.outer = TokenDense(token_size, name="outer")
+        self.inner = TokenDense(inner_size, name="inner", dtype=self.dtype_policy)
+        self.outer = TokenDense(token_size, name="outer", dtype=self.dtype_policy)
 
     @build_once
     def build(self, input_shape: Any) -> None:
@@ -102,13 +102,23 @@ class _Block(keras.layers.Layer):
         self.attention, self.activation, self.dropout_rate = attention, activation, dropout_rate
         self.feed_forward: Optional[FeedForward] = None
         if self.sizes.inner > 0:
-            self.feed_forward = FeedForward(self.sizes.token, self.sizes.inner, activation, name="feed_forward")
-            self.feed_forward_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="feed_forward_norm")
+            self.feed_forward = FeedForward(
+                self.sizes.token, self.sizes.inner, activation, name="feed_forward", dtype=self.dtype_policy
+            )
+            self.feed_forward_norm = keras.layers.LayerNormalization(
+                epsilon=EPSILON, name="feed_forward_norm", dtype=self.dtype_policy
+            )
 
     def _attention_layer(self, name: str) -> MultiHeadAttention:
         sizes = self.sizes
         return MultiHeadAttention(
-            sizes.heads, sizes.query_key, sizes.value, sizes.token, activation=self.attention, name=name
+            sizes.heads,
+            sizes.query_key,
+            sizes.value,
+            sizes.token,
+            activation=self.attention,
+            name=name,
+            dtype=self.dtype_policy,
         )
 
     def _build_feed_forward(self, token_shape: Any) -> None:
@@ -152,7 +162,9 @@ class EncoderLayer(_Block):
     ):
         super().__init__(sizes, attention, activation, dropout_rate, **kwargs)
         self.self_attention = self._attention_layer("self_attention")
-        self.self_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="self_attention_norm")
+        self.self_attention_norm = keras.layers.LayerNormalization(
+            epsilon=EPSILON, name="self_attention_norm", dtype=self.dtype_policy
+        )
 
     @property
     def last_attention_norm(self) -> keras.layers.LayerNormalization:
@@ -186,9 +198,13 @@ class DecoderLayer(_Block):
     ):
         super().__init__(sizes, attention, activation, dropout_rate, **kwargs)
         self.self_attention = self._attention_layer("self_attention")
-        self.self_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="self_attention_norm")
+        self.self_attention_norm = keras.layers.LayerNormalization(
+            epsilon=EPSILON, name="self_attention_norm", dtype=self.dtype_policy
+        )
         self.cross_attention = self._attention_layer("cross_attention")
-        self.cross_attention_norm = keras.layers.LayerNormalization(epsilon=EPSILON, name="cross_attention_norm")
+        self.cross_attention_norm = keras.layers.LayerNormalization(
+            epsilon=EPSILON, name="cross_attention_norm", dtype=self.dtype_policy
+        )
 
     @property
     def last_attention_norm(self) -> keras.layers.LayerNormalization:

@@ -55,8 +55,12 @@ class WeightGenerator(keras.layers.Layer):
         self.config = config if isinstance(config, TransformerConfig) else TransformerConfig(**config)
         self.local_features, self.shared_size, self.local_dropout = local_features, shared_size, local_dropout
         self.tokens_are_classes = tokens_are_classes
-        self.sample_tokens = SampleTokens(n_way, self.config.embedding_dim, name="sample_tokens")
-        self.weight_tokens = WeightTokens(self.layout.tokens, self.config.embedding_dim, name="weight_tokens")
+        self.sample_tokens = SampleTokens(
+            n_way, self.config.embedding_dim, name="sample_tokens", dtype=self.dtype_policy
+        )
+        self.weight_tokens = WeightTokens(
+            self.layout.tokens, self.config.embedding_dim, name="weight_tokens", dtype=self.dtype_policy
+        )
         self.encoder: List[EncoderLayer] = []
         self.decoder: List[DecoderLayer] = []
 
@@ -92,7 +96,9 @@ class WeightGenerator(keras.layers.Layer):
         for index in range(1, config.layers + 1):
             last = config.variant == "encoder" and index == config.layers
             activation = "none" if last and config.skip_last_nonlinearity else config.activation
-            layer = EncoderLayer(sizes, config.attention, activation, config.dropout, name=f"encoder_{index}")
+            layer = EncoderLayer(
+                sizes, config.attention, activation, config.dropout, name=f"encoder_{index}", dtype=self.dtype_policy
+            )
             layer.build((None, None, self.sample_size))
             self.encoder.append(layer)
 
@@ -100,7 +106,9 @@ class WeightGenerator(keras.layers.Layer):
         config, sizes = self.config, self._sizes(self.weight_size)
         for index in range(1, config.layers + 1):
             # The authors' decoder knows no activation but ReLU, whatever the settings say.
-            layer = DecoderLayer(sizes, config.attention, "relu", config.dropout, name=f"decoder_{index}")
+            layer = DecoderLayer(
+                sizes, config.attention, "relu", config.dropout, name=f"decoder_{index}", dtype=self.dtype_policy
+            )
             layer.build((None, None, self.weight_size), (None, None, self.sample_size))
             self.decoder.append(layer)
 

@@ -9,11 +9,11 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Sequence
 
-from hypertransformer_tf.cnn.architecture import build_architecture
-from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.config import origins_said
+from hypertransformer_tf.data.load import load_images, outline_of
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.experiment import load_experiment
+from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.data_record import describe_data
 from hypertransformer_tf.training.joining import join
@@ -96,8 +96,16 @@ def benchmark(
             f"{gin_file} has method.name = {experiment.method.name!r}, which is not meta-trained: there is no step to "
             "measure; give another file."
         )
+    with origins_said(experiment.origins):
+        return _benchmark(gin_file, experiment, seconds, strategy, costs)
+
+
+def _benchmark(gin_file: str, experiment: Experiment, seconds: float, strategy: str, costs: bool) -> Benchmark:
+    experiment.check_image_size()
+    outline = outline_of(experiment.data, experiment.episodes.most_classes)
+    if outline is not None:
+        experiment.training_sampler(outline)  # refuses what the set has not, before it is read
     images = load_images(experiment.data, experiment.episodes.most_classes)
-    build_architecture(experiment.cnn, images.image_shape)  # images too small for it are refused here
     sampler, size = experiment.training_sampler(images), experiment.training.task_batch
     with join(strategy, experiment.effective(), describe_data(images)) as peers:
         tensorflow = import_quietly("tensorflow")

@@ -3,12 +3,11 @@
 import contextlib
 import logging
 import pathlib
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
-from hypertransformer_tf.cnn.architecture import build_architecture
+from hypertransformer_tf.config import origins_said
 from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.load import load_images
-from hypertransformer_tf.episodes.sampler import EpisodeSampler
+from hypertransformer_tf.data.load import load_images, outline_of
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.runs.checkpoints import load_latest
@@ -50,17 +49,21 @@ def train(
       LostWorkerError: another process of the cluster is gone.
     """
     check_strategy(strategy)
-    bindings = list(gin_bindings)
-    bindings += [f"training.steps = {steps}"] if steps is not None else []
-    bindings += [f"training.seed = {seed}"] if seed is not None else []
-    experiment = load_experiment(gin_file, bindings, data_dir)
+    experiment = load_experiment(gin_file, gin_bindings, data_dir, steps, seed)
     if run_dir is not None and not str(run_dir).strip():
         raise UserError("--run_dir is empty: name a directory, or leave it out.")
     path = pathlib.Path("runs") / pathlib.Path(gin_file).stem if run_dir is None else pathlib.Path(run_dir)
+    with origins_said(experiment.origins):
+        return _train(experiment, path, strategy)
+
+
+def _train(experiment: Experiment, path: pathlib.Path, strategy: str) -> TrainingResult:
+    experiment.check_image_size()
+    outline = outline_of(experiment.data, experiment.episodes.most_classes)
+    if outline is not None:
+        _samplers(experiment, outline)  # refuses what the set has not, before it is read
     images = load_images(experiment.data, experiment.episodes.most_classes)
-    build_architecture(experiment.cnn, images.image_shape)  # images too small for it are refused here
-    sampler = experiment.training_sampler(images)
-    validation, test = _evaluation_samplers(experiment, images)
+    samplers = _samplers(experiment, images)
     effective, data = experiment.effective(), describe_data(images)
     with contextlib.ExitStack() as stack:
         peers, run = stack.enter_context(join(strategy, effective, data)), None
@@ -68,7 +71,6 @@ def train(
             text, seed = experiment.text(), experiment.training.seed
             run = stack.enter_context(RunDirectory(path, effective, text, seed, data=data))
         beginning = _beginning(experiment, data, run, peers)
-        samplers = Samplers(sampler, validation, test)
         return OneStart(experiment, images, samplers, path, run, peers).do(beginning, strategy)
 
 
@@ -79,21 +81,23 @@ def _beginning(experiment: Experiment, data: DataRecord, run: Optional[RunDirect
         settings, own = experiment.training, load_latest(run.checkpoints, logging.warning)
         if own is not None and own.step > settings.steps:
             raise UserError(
-                f"training.steps = {settings.steps} (--steps) is fewer than the {own.step} steps that the run in "
+                f"training.steps = {settings.steps} is fewer than the {own.step} steps that the run in "
                 f"{run.path} has done: give at least {own.step}, or another --run_dir."
             )
         other = pre_trained(settings, data, experiment.effective()) if own is None else None
     return Beginning(share_checkpoint(peers, own), share_checkpoint(peers, other))
 
 
-def _evaluation_samplers(experiment: Experiment, images: ImagesByClass) -> List[Optional[EpisodeSampler]]:
-    """Samplers of the validation and test classes; None where a split has no classes, no CNN is trained to be
-    generated, or validation would have nothing to choose from."""
+def _samplers(experiment: Experiment, images: ImagesByClass) -> Samplers:
+    """Those of the validation and test classes are None where a split has no classes, no CNN is trained to be
+    generated, or validation would have nothing to choose from. Raises UserError."""
+    training = experiment.training_sampler(images)
     measured = {
         "validation": experiment.method.is_meta_trained and not experiment.loss.only_shared_head,
         "test": not experiment.loss.only_shared_head,
     }
-    return [
+    validation, test = [
         experiment.evaluation_sampler(images, split) if wanted and len(images.splits[split]) else None
         for split, wanted in measured.items()
     ]
+    return Samplers(training, validation, test)
