@@ -88,8 +88,9 @@ class TransformerConfig:
       value_size: size of values, over all heads.
       inner_size: inner size of the feed-forward network; 0 is no feed-forward network.
       attention: `softmax` or `sigmoid`.
-      activation: of the feed-forward network: `relu`, `gelu` or `leaky_relu` (slope 0.1).
-      skip_last_nonlinearity: no activation in the last encoder layer of the `encoder` variant.
+      activation: of the feed-forward network: `relu`, `gelu` or `leaky_relu` (slope 0.1); that of a decoder is ReLU
+        always.
+      skip_last_nonlinearity: no activation in the last layer, which is the decoder's where there is one.
       dropout: rate of dropout on the output of attention and feed-forward network, while training.
       output_scale: initial gamma of the last layer norm, and so the size of the weights that are written when training
         begins: 1 is the authors'; smaller weights change faster.

@@ -99,8 +99,10 @@ class WeightGenerator(keras.layers.Layer):
     def _build_decoder(self) -> None:
         config, sizes = self.config, self._sizes(self.weight_size)
         for index in range(1, config.layers + 1):
-            # The authors' decoder knows no activation but ReLU, whatever the settings say.
-            layer = DecoderLayer(sizes, config.attention, "relu", config.dropout, name=f"decoder_{index}")
+            # The authors' decoder knows no activation but ReLU; that of the last layer can be left out.
+            plain = index == config.layers and config.skip_last_nonlinearity
+            activation = "none" if plain else "relu"
+            layer = DecoderLayer(sizes, config.attention, activation, config.dropout, name=f"decoder_{index}")
             layer.build((None, None, self.weight_size), (None, None, self.sample_size))
             self.decoder.append(layer)
 
