@@ -189,6 +189,11 @@ def test_the_separate_generator_has_its_own_decoder_whatever_use_decoder_says():
     assert model_config({"generator": "separate", "use_decoder": True}).transformer.variant == "separate"
 
 
+@pytest.mark.parametrize("generator, ignores", [("separate", True), ("joint", False)])
+def test_their_separate_generator_ignores_the_support_mask(generator, ignores):
+    assert model_config({"generator": generator}).transformer.separate_ignores_mask == ignores
+
+
 def test_settings_of_data_and_training_change_nothing():
     others = {
         "image_size": 84,

@@ -7,6 +7,7 @@ import numpy_reference as reference
 import pytest
 from layer_checks import check_layer, randomise
 
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.config import TransformerConfig
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
 from hypertransformer_tf.layers.weight_generator import WeightGenerator
@@ -131,6 +132,19 @@ def test_a_masked_sample_reaches_no_weight_token(variant, attention):
     np.testing.assert_allclose(layer(activations, labels, shared, support_mask=MASK), blocks, rtol=1e-5, atol=1e-6)
     without = layer(ACTIVATIONS[:1, :3], LABELS[:1, :3], SHARED[:1, :3])
     np.testing.assert_allclose(without, blocks[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_separate_generator_reads_masked_samples_where_it_is_told_to():
+    config = dataclasses.replace(CONFIG, variant="separate", heads=1, separate_ignores_mask=True)
+    layer = _built(config=config)
+    blocks = layer(ACTIVATIONS, LABELS, SHARED, support_mask=MASK)
+    np.testing.assert_array_equal(blocks, layer(ACTIVATIONS, LABELS, SHARED))
+
+
+@pytest.mark.parametrize("variant", ["encoder", "encoder_decoder"])
+def test_only_the_separate_generator_can_ignore_the_mask(variant):
+    with pytest.raises(UserError, match="separate_ignores_mask = True needs transformer.variant = 'separate'"):
+        dataclasses.replace(CONFIG, variant=variant, separate_ignores_mask=True)
 
 
 @pytest.mark.parametrize("variant, in_encoder", [("encoder", True), ("encoder_decoder", False), ("separate", False)])

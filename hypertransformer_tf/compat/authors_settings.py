@@ -98,6 +98,7 @@ def _transformer(get: Get) -> TransformerConfig:
         activation=_translate("transformer_nonlinearity", get, _ACTIVATIONS),
         skip_last_nonlinearity=get("skip_last_nonlinearity"),
         dropout=get("dropout_rate"),
+        separate_ignores_mask=variant == "separate",
     )
 
 

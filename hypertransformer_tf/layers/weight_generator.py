@@ -127,7 +127,7 @@ class WeightGenerator(keras.layers.Layer):
         classes: Optional[Classes] = None,
     ) -> tf.Tensor:
         samples, weights = self.make_tokens(activations, labels, shared_features, dropout, classes)
-        masks = (self._token_mask(samples, classes), support_mask)
+        masks = (self._token_mask(samples, classes), None if self.config.separate_ignores_mask else support_mask)
         if self.config.variant == "separate":
             outputs = self._run_separate(samples, weights, masks, dropout)
         else:
