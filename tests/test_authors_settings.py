@@ -1,4 +1,4 @@
-"""The authors' settings: each of them arrives where it belongs, by either of its names, and their defaults are theirs."""
+"""The authors' settings: each arrives where it belongs, by either of its names, and their defaults are theirs."""
 
 import pytest
 
@@ -135,7 +135,7 @@ def test_a_number_of_layerwise_features_that_is_none_is_refused():
 
 
 def test_a_wrong_value_of_a_flag_is_refused_with_the_flags_name():
-    with pytest.raises(UserError, match="'both' \\(flag layerwise_generator\\) is not known: one of 'joint', 'separate'"):
+    with pytest.raises(UserError, match="'both' \\(flag layerwise_generator\\) is not known: one of 'joint'"):
         model_config({"layerwise_generator": "both"})
 
 

@@ -10,7 +10,8 @@ from hypertransformer_tf.evaluation.asked import ASKED
 _DESCRIPTION = """\
 Measures a trained HyperTransformer: the mean accuracy over many episodes of one split of the classes,
 with its 95% interval. The default is the authors' protocol: 1024 episodes (tasks) of the test classes, each
-asked about with 16 query batches."""
+asked about with 16 query batches. The authors' batches have 100 pictures; those here have as many of each class as
+the run's evaluation.queries_per_class says (5 in gin/omniglot_4layer.gin, which makes 100), or else its training."""
 
 _EXAMPLES = """\
   bin/evaluate --run_dir=runs/quickstart
@@ -40,6 +41,9 @@ def read_flags() -> argparse.Namespace:
     )
     parser.add_argument("--n_way", metavar="N", type=cli.at_least(2), help="classes per episode, if not the run's")
     parser.add_argument("--k_shot", metavar="K", type=cli.at_least(1), help="labelled samples per class, likewise")
+    parser.add_argument(
+        "--queries_per_class", metavar="Q", type=cli.at_least(1), help="query pictures per class, likewise"
+    )
     parser.add_argument(
         "--asked",
         choices=ASKED,
@@ -75,6 +79,7 @@ def _command() -> None:
         k_shot=flags.k_shot,
         asked=flags.asked,
         disjoint_queries=flags.disjoint_queries,
+        queries_per_class=flags.queries_per_class,
     )
     print(json.dumps(dataclasses.asdict(result)) if flags.json else result)
 

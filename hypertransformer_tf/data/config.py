@@ -82,8 +82,8 @@ class DataConfig:
             object.__setattr__(self, "split_counts", _checked_counts(self.split_counts))
             if self.split_fractions != _FRACTIONS:
                 raise UserError(
-                    f"data.split_counts = {self.split_counts!r} and data.split_fractions = {self.split_fractions!r} are "
-                    "both set: give one of them."
+                    f"data.split_counts = {self.split_counts!r} and data.split_fractions = {self.split_fractions!r} "
+                    "are both set: give one of them."
                 )
 
     def _check_channels(self) -> None:

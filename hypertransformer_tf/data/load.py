@@ -53,8 +53,8 @@ def load_images(config: DataConfig, n_way: int = 1) -> ImagesByClass:
     images = _READERS[kind](config)
     if images.splits and config.split_counts is not None:
         raise UserError(
-            f"data.split_counts = {config.split_counts!r} would have no effect: data.source = {config.source!r} brings a "
-            "split of its own; take it out."
+            f"data.split_counts = {config.split_counts!r} would have no effect: data.source = {config.source!r} brings "
+            "a split of its own; take it out."
         )
     if images.splits:
         return images
