@@ -77,6 +77,12 @@ class Experiment:
             except UserError as error:
                 raise UserError(f"data.image_size = {side}: {error}") from None
 
+    @property
+    def measured_episodes(self) -> EpisodeConfig:
+        """The episodes on which a trained model is measured."""
+        queries = self.evaluation.queries_per_class
+        return self.episodes if queries is None else dataclasses.replace(self.episodes, queries_per_class=queries)
+
     def effective(self) -> Dict[str, Dict[str, Any]]:
         """All parameters, defaults included, as plain values."""
         return effective_configuration(*self._parts())
@@ -99,10 +105,15 @@ class Experiment:
         with origins_said({**self.origins, **sizes}):
             return MixedSampler(sampler, self.episodes, seed, "train")
 
-    def evaluation_sampler(self, images: ImagesByClass, split: str) -> EpisodeSampler:
-        """Episodes of a split as they are, without augmentation; the same for every run with this seed."""
+    def evaluation_sampler(
+        self, images: ImagesByClass, split: str, episodes: Optional[EpisodeConfig] = None
+    ) -> EpisodeSampler:
+        """Episodes of a split as they are, without augmentation; the same for every run with this seed.
+
+        `episodes` are others than those of training and validation.
+        """
         plain = AugmentationConfig(), ImageAugmentationConfig(enabled=False)
-        return EpisodeSampler(images, split, self.episodes, *plain, self.training.seed)
+        return EpisodeSampler(images, split, episodes or self.episodes, *plain, self.training.seed)
 
     def _parts(self) -> Tuple[Any, ...]:
         return tuple(getattr(self, name) for name in _part_types())

@@ -1,9 +1,11 @@
 """Claims about splitting classes at random."""
 
+import random
+
 import numpy as np
 import pytest
 
-from hypertransformer_tf.data.class_split import split_classes
+from hypertransformer_tf.data.class_split import split_by_counts, split_classes
 from hypertransformer_tf.errors import UserError
 
 
@@ -57,3 +59,26 @@ def test_one_class_is_enough_for_one_split():
 )
 def test_small_sets_leave_every_split_the_classes_of_an_episode(num_classes, expected):
     assert sizes(split_classes(num_classes, (0.7, 0.1, 0.2), 0, "toy", least=5)) == expected
+
+
+def test_without_a_seed_classes_are_split_in_order():
+    splits = split_by_counts(100, (64, 16, 20), None, "toy")
+    assert [splits[name].tolist() for name in ("train", "validation", "test")] == [
+        list(range(64)),
+        list(range(64, 80)),
+        list(range(80, 100)),
+    ]
+    assert split_classes(10, (0.7, 0.1, 0.2), None, "toy")["test"].tolist() == [8, 9]
+
+
+def test_counts_and_seed_give_the_authors_split_of_omniglot():
+    splits = split_by_counts(1623, (1150, 50, 423), 2022, "toy")
+    order = list(range(1623))
+    random.Random(2022).shuffle(order)
+    assert sizes(splits) == [1150, 50, 423] and splits["validation"].tolist() == order[1150:1200]
+
+
+@pytest.mark.parametrize("counts", [(64, 16, 19), (64, 16, 21)])
+def test_counts_that_do_not_add_up_to_the_classes_are_refused(counts):
+    with pytest.raises(UserError, match=f"add up to {sum(counts)} classes where toy holds 100"):
+        split_by_counts(100, counts, None, "toy")

@@ -112,7 +112,8 @@ def test_benchmark_takes_a_strategy(called, monkeypatch):
 def test_evaluate_measures_by_the_authors_protocol_unless_told_otherwise(called, monkeypatch, capsys):
     assert _main(evaluate, monkeypatch, "--run_dir=here") == 0
     expected = {"run_dir": "here", "split": "test", "episodes": 1024, "query_batches": 16, "data_dir": None}
-    assert called == {**expected, "n_way": None, "k_shot": None, "asked": "together", "disjoint_queries": None}
+    others = dict.fromkeys(("n_way", "k_shot", "disjoint_queries", "queries_per_class"))
+    assert called == {**expected, **others, "asked": "together"}
     assert capsys.readouterr().out == "accuracy 87.5%\n"
 
 

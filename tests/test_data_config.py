@@ -35,6 +35,11 @@ def test_an_unknown_source_is_answered_with_the_list_of_sources(source):
         ("channels", "1"),
         ("split_seed", -1),
         ("split_seed", 0.5),
+        ("split_counts", (64, 16)),
+        ("split_counts", (64, 16.0, 20)),
+        ("split_counts", (64, -1, 20)),
+        ("split_counts", (0, 0, 0)),
+        ("split_counts", 100),
         ("data_dir", 7),
         ("split_fractions", (0.7, 0.3)),
         ("split_fractions", (0.7, 0.2, 0.2)),
@@ -48,6 +53,12 @@ def test_a_bad_value_is_named_with_its_parameter(name, value):
     with pytest.raises(UserError) as raised:
         DataConfig(**{name: value})
     assert f"data.{name}" in str(raised.value) and repr(value) in str(raised.value)
+
+
+def test_counts_and_fractions_of_classes_exclude_each_other():
+    assert DataConfig(split_counts=[64, 16, 20], split_seed=None).split_counts == (64, 16, 20)
+    with pytest.raises(UserError, match="split_counts = .* and data.split_fractions = .* are both set"):
+        DataConfig(split_counts=(64, 16, 20), split_fractions=(0.64, 0.16, 0.2))
 
 
 def test_gin_bindings_reach_the_settings():

@@ -77,6 +77,17 @@ def test_it_measures_the_same_each_time_and_splits_differ(run):
     assert _evaluate(run, split="train", episodes=6, query_batches=3).split == "train"
 
 
+def test_the_number_of_queries_is_the_flags_then_the_evaluations_then_that_of_training(tmp_path):
+    gin_file = write_gin(tmp_path / "tiny.gin", "evaluation.queries_per_class = 5", "training.steps = 1")
+    with own_configuration():
+        train(gin_file, run_dir=str(tmp_path / "run"))
+    measured = _evaluate(tmp_path / "run", episodes=8, query_batches=1)
+    assert measured.queries_per_class == 5
+    line = read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]
+    assert measured.accuracy == pytest.approx(line["test/accuracy"], abs=1e-6)
+    assert _evaluate(tmp_path / "run", episodes=8, query_batches=1, queries_per_class=4).queries_per_class == 4
+
+
 def test_support_pictures_among_the_queries_can_be_left_out(tmp_path):
     gin_file = write_gin(tmp_path / "tiny.gin", "episodes.disjoint_queries = False", "training.steps = 1")
     with own_configuration():

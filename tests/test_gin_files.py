@@ -87,6 +87,7 @@ def test_the_authors_omniglot_settings_are_those_they_published():
             smooth_probability=0.0,
             negate_probability=0.0,
         ),
+        _subset(experiment.evaluation, queries_per_class=5),
         _subset(experiment.image_augmentation, enabled=False),
         _subset(
             experiment.cnn,

@@ -147,15 +147,19 @@ def test_l2_counts_a_trained_kernel_that_all_episodes_share_once():
 
 
 @pytest.mark.parametrize("trained_layers", [0, 2])
-def test_l2_counts_the_trained_kernels_of_the_support_pass_where_they_are_others(trained_layers):
+def test_l2_counts_generated_kernels_as_the_support_pass_has_them_and_trained_ones_of_both_passes(trained_layers):
     cnn = CnnConfig(
         architecture="3-layer", channels=2, stride=2, separate_query_variables=True, trained_layers=trained_layers
     )
     model = randomise(HyperTransformer(SHAPE, N_WAY, dataclasses.replace(CONFIG, cnn=cnn)), scale=0.3)
     weights = model.generate(BATCH.support_images, BATCH.support_labels)
-    kernels = [layer.kernel for layer in weights.convolutions] + [weights.logits.kernel]
-    expected = sum((np.asarray(kernel) ** 2).sum() / len(kernel) for kernel in kernels)
-    expected += sum((value(layer.kernel) ** 2).sum() for layer in model.support_weights)
+    expected = (np.asarray(weights.logits.kernel) ** 2).sum() / TASKS
+    for layer, blocks, query, support in zip(
+        weights.convolutions, weights.blocks, model.query_weights, model.support_weights
+    ):
+        generated = np.asarray(layer.kernel) - value(query.kernel)  # zeros where nothing is generated
+        expected += ((generated + value(support.kernel)) ** 2).sum() / len(generated)
+        expected += (value(query.kernel) ** 2).sum() if blocks is None else 0.0
     losses = _losses(model, l2=0.01)
     assert losses["total"] - losses["cross_entropy"] == pytest.approx(0.01 * expected, rel=1e-4)
 

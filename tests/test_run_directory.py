@@ -18,6 +18,7 @@ CONFIGURATION = {
     "episodes": {"n_way": 5, "sizes": (1, 2)},
     "training": {"steps": 100, "seed": 0},
     "data": {"data_dir": None},
+    "evaluation": {"queries_per_class": None},
 }
 TEXT = "episodes.n_way = 5\n"
 
@@ -57,8 +58,15 @@ def test_the_same_configuration_continues_the_run_and_adds_a_start(tmp_path):
     assert len(json.loads((tmp_path / "run.json").read_text())["starts"]) == 2
 
 
-@pytest.mark.parametrize("change", [_changed("training", steps=900), _changed("data", data_dir="elsewhere")])
-def test_more_steps_and_moved_data_are_no_difference(tmp_path, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        _changed("training", steps=900),
+        _changed("data", data_dir="elsewhere"),
+        _changed("evaluation", queries_per_class=5),
+    ],
+)
+def test_more_steps_moved_data_and_other_queries_at_the_end_are_no_difference(tmp_path, change):
     _open(tmp_path).close()
     with _open(tmp_path, change) as run:
         assert not run.is_new

@@ -7,6 +7,7 @@ import numpy_reference as reference
 import pytest
 from layer_checks import check_layer, randomise
 
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.layers.config import TransformerConfig
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
 from hypertransformer_tf.layers.weight_generator import WeightGenerator
@@ -133,12 +134,25 @@ def test_a_masked_sample_reaches_no_weight_token(variant, attention):
     np.testing.assert_allclose(without, blocks[:1], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant, plain_last", [("encoder", True), ("encoder_decoder", False), ("separate", False)])
-def test_only_the_encoder_variant_drops_its_last_activation(variant, plain_last):
+def test_the_separate_generator_reads_masked_samples_where_it_is_told_to():
+    config = dataclasses.replace(CONFIG, variant="separate", heads=1, separate_ignores_mask=True)
+    layer = _built(config=config)
+    blocks = layer(ACTIVATIONS, LABELS, SHARED, support_mask=MASK)
+    np.testing.assert_array_equal(blocks, layer(ACTIVATIONS, LABELS, SHARED))
+
+
+@pytest.mark.parametrize("variant", ["encoder", "encoder_decoder"])
+def test_only_the_separate_generator_can_ignore_the_mask(variant):
+    with pytest.raises(UserError, match="separate_ignores_mask = True needs transformer.variant = 'separate'"):
+        dataclasses.replace(CONFIG, variant=variant, separate_ignores_mask=True)
+
+
+@pytest.mark.parametrize("variant, in_encoder", [("encoder", True), ("encoder_decoder", False), ("separate", False)])
+def test_the_last_layer_of_all_drops_its_activation(variant, in_encoder):
     config = dataclasses.replace(CONFIG, variant=variant, heads=1, activation="gelu", skip_last_nonlinearity=True)
     layer = _built(config=config)
-    assert [encoder.activation for encoder in layer.encoder] == ["gelu", "none" if plain_last else "gelu"]
-    assert {decoder.activation for decoder in layer.decoder} <= {"relu"}
+    assert [encoder.activation for encoder in layer.encoder] == ["gelu", "none" if in_encoder else "gelu"]
+    assert [decoder.activation for decoder in layer.decoder] == ([] if in_encoder else ["relu", "none"])
     blocks = layer(ACTIVATIONS, LABELS, SHARED)
     expected = reference.weight_blocks(layer, LABELS[0], _features(layer, 0))
     np.testing.assert_allclose(blocks[0], expected, rtol=2e-3, atol=2e-3)

@@ -10,14 +10,25 @@ from hypertransformer_tf.evaluation.asked import ASKED
 _DESCRIPTION = """\
 Measures a trained HyperTransformer: the mean accuracy over many episodes of one split of the classes,
 with its 95% interval. The default is the authors' protocol: 1024 episodes (tasks) of the test classes, each
-asked about with 16 query batches. With --model it measures a preset, on the data that its card names."""
+asked about with 16 query batches. The authors' batches have 100 pictures; those here have as many of each class as
+the run's evaluation.queries_per_class says (5 in gin/omniglot_4layer.gin, which makes 100), or else its training.
+With --model it measures a preset, on the data that its card names."""
 
 _EXAMPLES = """\
   bin/evaluate --run_dir=runs/quickstart
   bin/evaluate --run_dir=runs/quickstart --split=validation --episodes=200 --json
   bin/evaluate --model=omniglot --n_way=20 --k_shot=1 --episodes=400 --query_batches=1"""
 
-_SHARED = ("split", "episodes", "query_batches", "data_dir", "n_way", "k_shot", "asked")  # by runs and presets
+_SHARED = (  # by runs and presets
+    "split",
+    "episodes",
+    "query_batches",
+    "data_dir",
+    "n_way",
+    "k_shot",
+    "queries_per_class",
+    "asked",
+)
 
 
 def main() -> int:
@@ -48,6 +59,9 @@ def read_flags() -> argparse.Namespace:
         "--n_way", metavar="N", type=cli.at_least(2), help="classes per episode, if not the run's or the card's"
     )
     parser.add_argument("--k_shot", metavar="K", type=cli.at_least(1), help="labelled samples per class, likewise")
+    parser.add_argument(
+        "--queries_per_class", metavar="Q", type=cli.at_least(1), help="query pictures per class, likewise"
+    )
     parser.add_argument(
         "--asked",
         choices=ASKED,

@@ -1,6 +1,7 @@
-"""Meta-train, meta-validation and meta-test: splitting the classes of a set at random."""
+"""Meta-train, meta-validation and meta-test: splitting the classes of a set, at random or in order."""
 
 import random
+from typing import Optional
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from hypertransformer_tf.errors import UserError
 
 
 def split_classes(
-    num_classes: int, fractions: tuple[float, float, float], seed: int, where: str, least: int = 1
+    num_classes: int, fractions: tuple[float, float, float], seed: Optional[int], where: str, least: int = 1
 ) -> dict[str, np.ndarray]:
     """Shuffles the classes and cuts them into three.
 
@@ -21,7 +22,7 @@ def split_classes(
     Args:
       num_classes: how many classes there are.
       fractions: shares of train, validation and test; they add up to 1.
-      seed: which shuffle.
+      seed: which shuffle; None is none.
       where: the source, for the message.
       least: classes that an episode needs.
 
@@ -37,9 +38,30 @@ def split_classes(
             f"{where} holds {num_classes} class(es), too few to split into {wanted}; give at least "
             f"{wanted} classes, or set data.split_fractions with zeros, such as (0, 0, 1)."
         )
+    return cut(_order(num_classes, seed), _with_least(_split_counts(num_classes, fractions), least))
+
+
+def split_by_counts(
+    num_classes: int, counts: tuple[int, int, int], seed: Optional[int], where: str
+) -> dict[str, np.ndarray]:
+    """Cuts the classes into three of given sizes; arguments and result as for `split_classes`.
+
+    Raises:
+      UserError: the sizes do not add up to the number of classes.
+    """
+    if sum(counts) != num_classes:
+        raise UserError(
+            f"data.split_counts = {counts!r} add up to {sum(counts)} classes where {where} holds {num_classes}: give "
+            "three numbers that add up to as many."
+        )
+    return cut(_order(num_classes, seed), list(counts))
+
+
+def _order(num_classes: int, seed: Optional[int]) -> list[int]:
     order = list(range(num_classes))
-    random.Random(seed).shuffle(order)
-    return cut(order, _with_least(_split_counts(num_classes, fractions), least))
+    if seed is not None:
+        random.Random(seed).shuffle(order)
+    return order
 
 
 def cut(order: list[int], counts: list[int]) -> dict[str, np.ndarray]:

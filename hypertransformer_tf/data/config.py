@@ -26,6 +26,7 @@ _WITHOUT_ARGUMENT = ("glyphs", "omniglot", "omniglot_averaged", "cifar_fs", "fc1
 _WITH_ARGUMENT = ("tfds", "folder", "arrays", "mini_imagenet", "tiered_imagenet", "leo_embeddings")
 EMBEDDING_SIZE = 640  # values of a vector of LEO's
 _LARGEST_IMAGE = 2048
+_FRACTIONS = (0.7, 0.1, 0.2)
 
 
 @gin.configurable("data")
@@ -47,7 +48,8 @@ class DataConfig:
       split_fractions: shares of the classes for meta-train, -validation and -test, for sources that
         do not bring a split of their own (sets with a published split and a folder with
         train/validation/test do).
-      split_seed: which random split of the classes.
+      split_counts: instead of the fractions, how many classes each of the three gets; they add up to all classes.
+      split_seed: which random split of the classes; None splits them in the order of the source.
 
     Raises:
       UserError: a value is of the wrong kind or out of range.
@@ -57,8 +59,9 @@ class DataConfig:
     data_dir: Optional[str] = None
     image_size: int = 28
     channels: int = 1
-    split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    split_seed: int = 0
+    split_fractions: tuple[float, float, float] = _FRACTIONS
+    split_seed: Optional[int] = 0
+    split_counts: Optional[tuple[int, int, int]] = None
 
     def __post_init__(self) -> None:
         parse_source(self.source)
@@ -69,9 +72,19 @@ class DataConfig:
                 f"data.image_size = {self.image_size!r} must be a whole number of pixels from 1 to {_LARGEST_IMAGE}."
             )
         self._check_channels()
-        if not is_whole_number(self.split_seed) or self.split_seed < 0:
-            raise UserError(f"data.split_seed = {self.split_seed!r} must be a whole number of at least 0.")
+        if self.split_seed is not None and (not is_whole_number(self.split_seed) or self.split_seed < 0):
+            raise UserError(
+                f"data.split_seed = {self.split_seed!r} must be a whole number of at least 0, or None for the order of "
+                "the source."
+            )
         object.__setattr__(self, "split_fractions", _checked_fractions(self.split_fractions))
+        if self.split_counts is not None:
+            object.__setattr__(self, "split_counts", _checked_counts(self.split_counts))
+            if self.split_fractions != _FRACTIONS:
+                raise UserError(
+                    f"data.split_counts = {self.split_counts!r} and data.split_fractions = {self.split_fractions!r} "
+                    "are both set: give one of them."
+                )
 
     def _check_channels(self) -> None:
         if parse_source(self.source)[0] == "leo_embeddings":
@@ -107,6 +120,19 @@ def parse_source(source: str) -> tuple[str, str]:
     if kind in _WITH_ARGUMENT and argument.strip():
         return kind, argument.strip()
     raise UserError(f"data.source = {source!r} is not known; use one of {', '.join(SOURCES)}.")
+
+
+def _checked_counts(counts: object) -> tuple[int, int, int]:
+    problem = UserError(
+        f"data.split_counts = {counts!r} must be three whole numbers of at least 0 for train, validation and test, "
+        "such as (64, 16, 20)."
+    )
+    if not isinstance(counts, (tuple, list)) or len(counts) != 3 or not all(map(is_whole_number, counts)):
+        raise problem
+    if min(counts) < 0 or sum(counts) == 0:
+        raise problem
+    train, validation, test = (int(count) for count in counts)
+    return train, validation, test
 
 
 def _checked_fractions(fractions: object) -> tuple[float, float, float]:

@@ -14,9 +14,10 @@ from hypertransformer_tf.data import (
     tfds_source,
     tiered_imagenet,
 )
-from hypertransformer_tf.data.class_split import split_classes
+from hypertransformer_tf.data.class_split import split_by_counts, split_classes
 from hypertransformer_tf.data.config import DataConfig, parse_source
 from hypertransformer_tf.data.images_by_class import ImagesByClass
+from hypertransformer_tf.errors import UserError
 
 _READERS = {
     "glyphs": glyphs.load_glyphs,
@@ -47,10 +48,12 @@ def load_images(config: DataConfig, n_way: int = 1) -> ImagesByClass:
 
     Returns:
       (N, image_size, image_size, channels) uint8 images with 'train', 'validation' and 'test' classes (vectors:
-      float32): the split that the source brings, otherwise a random one by `split_fractions` and `split_seed`.
+      float32): the split that the source brings, otherwise one by `split_counts` or `split_fractions`, and
+      `split_seed`.
 
     Raises:
-      UserError: the source is unknown, missing or damaged, or has too few classes to split.
+      UserError: the source is unknown, missing or damaged, has too few classes to split, others than `split_counts`
+        add up to, or a split of its own beside them.
     """
     kind, _ = parse_source(config.source)
     return _with_splits(_READERS[kind](config), config, n_way)
@@ -66,7 +69,15 @@ def outline_of(config: DataConfig, n_way: int = 1) -> Optional[ImagesByClass]:
 
 
 def _with_splits(images: ImagesByClass, config: DataConfig, n_way: int) -> ImagesByClass:
+    if images.splits and config.split_counts is not None:
+        raise UserError(
+            f"data.split_counts = {config.split_counts!r} would have no effect: data.source = {config.source!r} brings "
+            "a split of its own; take it out."
+        )
     if images.splits:
         return images
-    splits = split_classes(images.num_classes, config.split_fractions, config.split_seed, config.source, n_way)
+    if config.split_counts is not None:
+        splits = split_by_counts(images.num_classes, config.split_counts, config.split_seed, config.source)
+    else:
+        splits = split_classes(images.num_classes, config.split_fractions, config.split_seed, config.source, n_way)
     return dataclasses.replace(images, splits=splits)

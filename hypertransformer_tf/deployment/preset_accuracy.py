@@ -1,5 +1,6 @@
 """Measuring a preset on episodes of the data that its card names: what `bin/evaluate --model` calls."""
 
+import dataclasses
 import json
 import os
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple, Union
@@ -35,6 +36,7 @@ def evaluate_preset(
     n_way: Optional[int] = None,
     k_shot: Optional[int] = None,
     asked: str = "together",
+    queries_per_class: Optional[int] = None,
 ) -> Evaluation:
     """Measures a preset on episodes of its data, without unlabelled samples and with no support picture asked about.
 
@@ -42,6 +44,7 @@ def evaluate_preset(
       model: name of a preset in the package, or directory of one.
       split, episodes, query_batches, data_dir, asked: as of `evaluate` for runs.
       n_way, k_shot: of the episodes; unset, those of the first accuracy in the card.
+      queries_per_class: of the episodes; unset, as in training by default.
 
     Raises:
       UserError: there is no such preset, its files are damaged, its card names no data or data that are not to be had
@@ -54,17 +57,22 @@ def evaluate_preset(
     size = (size[0] if n_way is None else n_way, size[1] if k_shot is None else k_shot)
     if size[0] > files.n_way:
         raise UserError(f"{size[0]}-way episodes: the preset {files.name} tells 2 to {files.n_way} classes apart.")
-    sampler = sampler_of(images_of(files, card, data_dir), split, *size)
+    sampler = sampler_of(images_of(files, card, data_dir), split, *size, queries_per_class)
     import_quietly("tensorflow")
     from hypertransformer_tf.evaluation.protocol import Evaluator
 
     return measured(Evaluator(files.build()), files.name, sampler, split, episodes, query_batches, asked)
 
 
-def sampler_of(images: ImagesByClass, split: str, n_way: int, k_shot: int) -> EpisodeSampler:
+def sampler_of(
+    images: ImagesByClass, split: str, n_way: int, k_shot: int, queries_per_class: Optional[int] = None
+) -> EpisodeSampler:
     """Episodes on which presets are measured. Raises UserError if the data do not suffice."""
     plain = AugmentationConfig(), ImageAugmentationConfig(enabled=False)
-    return EpisodeSampler(images, split, EpisodeConfig(n_way=n_way, k_shot=k_shot), *plain, _SEED)
+    episodes = EpisodeConfig(n_way=n_way, k_shot=k_shot)
+    if queries_per_class is not None:
+        episodes = dataclasses.replace(episodes, queries_per_class=queries_per_class)
+    return EpisodeSampler(images, split, episodes, *plain, _SEED)
 
 
 def measured(

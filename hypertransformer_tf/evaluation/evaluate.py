@@ -68,18 +68,21 @@ def evaluate(
     k_shot: Optional[int] = None,
     asked: str = "together",
     disjoint_queries: Optional[bool] = None,
+    queries_per_class: Optional[int] = None,
 ) -> Evaluation:
     """Measures the best checkpoint of a run (the newest, if none was validated).
 
     Args:
       run_dir: the run's directory; it is only read.
       split: `train`, `validation` or `test`.
-      episodes: how many, at least 2; the defaults are the authors' protocol.
+      episodes: how many, at least 2; this default and the next are the authors' protocol.
       query_batches: query sets asked per episode.
       data_dir: where prepared TFDS data lies, if elsewhere than in training.
       n_way, k_shot: of the episodes, if others than the run's.
       asked: `together`, `alone`, `in_fives` or `by_class`; see `evaluation/protocol.py`.
       disjoint_queries: of the episodes, if otherwise than in the run.
+      queries_per_class: of the episodes, if another number than the run's `evaluation.queries_per_class`, or where that
+        is None than in its training. The authors' query sets for evaluation have 100 images.
 
     Raises:
       UserError: the directory is no run, has no checkpoint yet or trained only shared features, its data changed, the
@@ -95,14 +98,19 @@ def evaluate(
         )
     images = load_images(experiment.data, experiment.episodes.most_classes)
     check_same_data(run_dir, describe_data(images), "take the change back to measure it")
-    given = {"n_way": n_way, "k_shot": k_shot, "disjoint_queries": disjoint_queries}
+    given = {
+        "n_way": n_way,
+        "k_shot": k_shot,
+        "disjoint_queries": disjoint_queries,
+        "queries_per_class": queries_per_class,
+    }
     others: Dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    episodes_asked = dataclasses.replace(experiment.episodes, mixture=(), **others)
+    episodes_asked = dataclasses.replace(experiment.measured_episodes, mixture=(), **others)
     most = experiment.episodes.most_classes
     if episodes_asked.n_way > most:
         raise UserError(f"{episodes_asked.n_way}-way episodes: the model in {run_dir} tells 2 to {most} classes apart.")
     with origins_said({**experiment.origins, **{f"episodes.{name}": f"--{name}" for name in others}}):
-        sampler = dataclasses.replace(experiment, episodes=episodes_asked).evaluation_sampler(images, split)
+        sampler = experiment.evaluation_sampler(images, split, episodes_asked)
     checkpoint = load_for_use(pathlib.Path(run_dir) / "checkpoints", logging.warning)
     if checkpoint is None:
         raise UserError(f"{run_dir} has no checkpoint yet: train it first, with bin/train.")

@@ -88,11 +88,13 @@ class TransformerConfig:
       value_size: size of values, over all heads.
       inner_size: inner size of the feed-forward network; 0 is no feed-forward network.
       attention: `softmax` or `sigmoid`.
-      activation: of the feed-forward network: `relu`, `gelu` or `leaky_relu` (slope 0.1).
-      skip_last_nonlinearity: no activation in the last encoder layer of the `encoder` variant.
+      activation: of the feed-forward network: `relu`, `gelu` or `leaky_relu` (slope 0.1); that of a decoder is ReLU
+        always.
+      skip_last_nonlinearity: no activation in the last layer, which is the decoder's where there is one.
       dropout: rate of dropout on the output of attention and feed-forward network, while training.
       output_scale: initial gamma of the last layer norm, and so the size of the weights that are written when training
         begins: 1 is the authors'; smaller weights change faster.
+      separate_ignores_mask: the `separate` variant reads masked samples too, as the authors' program does.
       match_labels: the logits' weight tokens begin with the embeddings of their classes, and keys equal to queries, so
         that each attends to the samples of its class from the first step (the construction of the paper's Section
         3.2); otherwise this has to be found by chance.
@@ -111,6 +113,7 @@ class TransformerConfig:
     dropout: float = 0.0
     output_scale: float = 1.0
     match_labels: bool = False
+    separate_ignores_mask: bool = False
 
     def __post_init__(self) -> None:
         require_one_of("transformer.variant", self.variant, ("encoder", "encoder_decoder", "separate"))
@@ -132,3 +135,6 @@ class TransformerConfig:
         require_flag("transformer.match_labels", self.match_labels)
         if self.match_labels and self.variant != "encoder":
             raise UserError("transformer.match_labels = True needs transformer.variant = 'encoder'.")
+        require_flag("transformer.separate_ignores_mask", self.separate_ignores_mask)
+        if self.separate_ignores_mask and self.variant != "separate":
+            raise UserError("transformer.separate_ignores_mask = True needs transformer.variant = 'separate'.")

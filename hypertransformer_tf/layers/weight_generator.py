@@ -105,9 +105,11 @@ class WeightGenerator(keras.layers.Layer):
     def _build_decoder(self) -> None:
         config, sizes = self.config, self._sizes(self.weight_size)
         for index in range(1, config.layers + 1):
-            # The authors' decoder knows no activation but ReLU, whatever the settings say.
+            # The authors' decoder knows no activation but ReLU; that of the last layer can be left out.
+            plain = index == config.layers and config.skip_last_nonlinearity
+            activation = "none" if plain else "relu"
             layer = DecoderLayer(
-                sizes, config.attention, "relu", config.dropout, name=f"decoder_{index}", dtype=self.dtype_policy
+                sizes, config.attention, activation, config.dropout, name=f"decoder_{index}", dtype=self.dtype_policy
             )
             layer.build((None, None, self.weight_size), (None, None, self.sample_size))
             self.decoder.append(layer)
@@ -133,7 +135,7 @@ class WeightGenerator(keras.layers.Layer):
         classes: Optional[Classes] = None,
     ) -> tf.Tensor:
         samples, weights = self.make_tokens(activations, labels, shared_features, dropout, classes)
-        masks = (self._token_mask(samples, classes), support_mask)
+        masks = (self._token_mask(samples, classes), None if self.config.separate_ignores_mask else support_mask)
         if self.config.variant == "separate":
             outputs = self._run_separate(samples, weights, masks, dropout)
         else:

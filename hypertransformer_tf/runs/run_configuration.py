@@ -10,8 +10,8 @@ from hypertransformer_tf.errors import UserError
 
 Configuration = Mapping[str, Mapping[str, Any]]
 
-# How long a run goes on, and where its data lies, do not change what it computes.
-NOT_COMPARED = ("training.steps", "data.data_dir")
+# How long a run goes on, where its data lies, and how many queries the last measurement asks do not change the model.
+NOT_COMPARED = ("training.steps", "data.data_dir", "evaluation.queries_per_class")
 _SHOWN_DIFFERENCES = 6
 
 

@@ -136,14 +136,27 @@ def _additions(
 def _squared_kernels(model: HyperTransformer, weights: GeneratedWeights) -> tf.Tensor:
     """Sum of the squared kernel entries of a CNN, mean over episodes.
 
-    With `cnn.separate_query_variables`, the trained kernels of the support pass, which are others, count too.
+    With `cnn.separate_query_variables`, a generated kernel counts as the support pass has it, and a trained one in
+    both passes, which have different ones (the authors' sum).
     """
     kernels = [layer.kernel for layer in weights.convolutions] + [weights.logits.kernel]
     kernels += [head.kernel for head in weights.heads]
     if model.config.cnn.separate_query_variables:
-        trained = [layer.kernel for layer in model.support_weights if layer.kernel is not None]
-        kernels += [tf.convert_to_tensor(kernel)[tf.newaxis] for kernel in trained]
+        for index, support in enumerate(_support_kernels(model, weights)):
+            if weights.blocks[index] is None:
+                kernels.append(support)
+            else:
+                kernels[index] = support
     return tf.add_n([_squared(kernel) for kernel in kernels])
+
+
+def _support_kernels(model: HyperTransformer, weights: GeneratedWeights) -> List[tf.Tensor]:
+    """Kernels (T or 1, k, k, c_in, c_out) of the convolutions that the support set went through."""
+    kernels = []
+    for spec, blocks, support in zip(model.architecture.convolutions, weights.blocks, model.support_weights):
+        generated = None if blocks is None else read_convolution(blocks, spec, model.config.generator)
+        kernels.append(support.add_to(generated).kernel)
+    return kernels
 
 
 def _squared(values: tf.Tensor) -> tf.Tensor:

@@ -92,12 +92,13 @@ def _samplers(experiment: Experiment, images: ImagesByClass) -> Samplers:
     """Those of the validation and test classes are None where a split has no classes, no CNN is trained to be
     generated, or validation would have nothing to choose from. Raises UserError."""
     training = experiment.training_sampler(images)
+    makes_cnns = not experiment.loss.only_shared_head
     measured = {
-        "validation": experiment.method.is_meta_trained and not experiment.loss.only_shared_head,
-        "test": not experiment.loss.only_shared_head,
+        "validation": (experiment.method.is_meta_trained and makes_cnns, experiment.episodes),
+        "test": (makes_cnns, experiment.measured_episodes),
     }
     validation, test = [
-        experiment.evaluation_sampler(images, split) if wanted and len(images.splits[split]) else None
-        for split, wanted in measured.items()
+        experiment.evaluation_sampler(images, split, episodes) if wanted and len(images.splits[split]) else None
+        for split, (wanted, episodes) in measured.items()
     ]
     return Samplers(training, validation, test)
