@@ -60,6 +60,7 @@ def _signature(name, normalisation="task"):
     return file.meta_graphs[0].signature_def[name]
 
 
+@pytest.mark.slow
 def test_it_runs_where_there_is_only_tensorflow(tmp_path):
     support, queries = _pictures()
     given = {name: value for name, value in served.support().items() if name != "support_images"}
@@ -102,7 +103,7 @@ def test_encoded_pictures_are_answered_as_the_models_pixels_are(normalisation):
     inverted = _ask(loaded, "few_shot", {**turned, **rest})
     dark = inverted if served.BACKGROUNDS[normalisation] == "light" else as_they_are
     np.testing.assert_allclose(as_files, np.stack([as_they_are[0], dark[1]]), atol=1e-5)
-    assert np.abs(inverted - as_they_are).max() > 1e-2
+    assert np.abs(inverted - as_they_are).max() > 1e-3  # far beyond what is compared above
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ def test_strokes_are_black_on_white_paper(omniglot):
     assert np.all(omniglot.images.min(axis=(1, 2, 3)) < 128)
 
 
+@pytest.mark.slow
 def test_averaged_images_are_the_same_drawings_prepared_as_any_picture(omniglot, shared):
     tfds = pytest.importorskip("tensorflow_datasets")
     averaged = load_images(DataConfig(source="omniglot_averaged", data_dir=str(shared / "tfds")))

@@ -221,6 +221,7 @@ def test_the_authors_published_settings_are_theirs_setting_by_setting(name, of_d
     assert episodes.unlabelled_per_class == 0
 
 
+@pytest.mark.slow
 def test_every_file_builds_its_model(experiments):
     built = set()
     for file, experiment in experiments.items():

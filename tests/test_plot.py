@@ -52,6 +52,7 @@ def test_a_runs_own_episodes_are_plotted_and_nothing_is_written_into_the_run(plo
     assert tree(tmp_path / "c")["kernels.png"] != again["kernels.png"]
 
 
+@pytest.mark.slow
 def test_the_users_pictures_are_plotted_with_a_preset_and_with_a_run(plot, run_dir, tmp_path):
     pytest.importorskip("matplotlib")
     support = save_drawings(tmp_path / "support", names=("$one_bar", "三"))

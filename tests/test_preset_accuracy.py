@@ -26,6 +26,7 @@ def saved(tmp_path_factory):
     return _save(tmp_path_factory.mktemp("presets") / "small", data="glyphs", test_accuracy=sizes)
 
 
+@pytest.mark.slow
 def test_a_preset_is_measured_at_the_first_size_of_its_card(saved, monkeypatch, capsys):
     flags = (f"--model={saved}", "--episodes=8", "--query_batches=2")
     assert run_here(monkeypatch, "evaluate", *flags, "--json") == 0
@@ -49,6 +50,7 @@ def test_a_preset_is_measured_at_the_first_size_of_its_card(saved, monkeypatch, 
     assert capsys.readouterr().out.startswith("preset small: 2-way 1-shot accuracy on test classes")
 
 
+@pytest.mark.slow
 def test_how_it_is_asked_makes_no_difference(saved):
     together, alone = (
         evaluate_preset(saved, episodes=4, query_batches=1, asked=asked) for asked in ("together", "alone")

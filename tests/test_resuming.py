@@ -80,6 +80,7 @@ def test_a_run_that_was_continued_is_bit_for_bit_one_that_was_not(six_steps, gin
     assert [(start["from_step"], start["to_step"]) for start in starts_of(tmp_path)] == [(0, 3), (3, 6)]
 
 
+@pytest.mark.slow
 def test_a_run_in_float16_goes_on_bit_for_bit_with_its_scale(tmp_path):
     gin_file = write_gin(tmp_path / "half.gin", "training.precision = 'float16'", "optimizer.average = 0.9")
     train_here(gin_file, tmp_path / "whole")
@@ -164,6 +165,7 @@ def _kill_while_training(gin_file, run_dir, seconds):
     return max([line["step"] for line in read_metrics(run_dir / "metrics.jsonl")] + [newest_step(run_dir)])
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_moments_is_bit_for_bit_one_that_was_not(never_killed, long_gin_file, tmp_path):
     run, moments = tmp_path / "run", random.Random(0)
     reached = [_kill_while_training(long_gin_file, run, moments.uniform(0, 0.3)) for _ in range(3)]

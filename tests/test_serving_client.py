@@ -127,6 +127,7 @@ def test_the_stand_in_batches_as_the_batching_config_says():
     assert values == {"max_enqueued_batches": "64", "pad_variable_length_inputs": "true"}
 
 
+@pytest.mark.slow
 def test_weights_generated_once_answer_many_queries():
     client = _client()
     weights = client.generate(*ONE_BY_ONE[0][:2])
@@ -182,6 +183,7 @@ def test_the_model_config_file_is_what_serving_reads():
     assert config.model_config_list.config[0].name == "hypertransformer"
 
 
+@pytest.mark.slow
 def test_the_load_test_fills_its_table():
     row = load_test.measure_server(str(served.exported()), "classify", max_batch_size=4, threads=4, seconds=0.5)
     assert row["requests_per_second"] > 0 and 0 < row["p50_ms"] <= row["p99_ms"]
