@@ -17,7 +17,7 @@ nox.options.error_on_missing_interpreters = False
 # Where the two stacks could differ: optimisers, layers, the generated CNN, the model, parity, a step, exports.
 CORE = (
     "keras_stack optimizers flat_update recipe losses step augmentation "
-    "attention dropout features statistics tokens trained_weights transformer weight_generator "
+    "attention token_dense dropout features statistics tokens trained_weights transformer weight_generator "
     "folded normalisation plain readout run hypertransformer model_values "
     "authors_checkpoint authors_names standalone export_saved_model"
 ).split()

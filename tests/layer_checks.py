@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from hypertransformer_tf.keras_stack import layers_compute_as
+from hypertransformer_tf.keras_stack import KERAS_2, layers_compute_as
 
 Call = Callable[..., Any]
 
@@ -76,7 +76,8 @@ def check_layer(
     _check_round_trip(layer, build, call, tensors, outputs)
     _check_gradients(layer, call, tensors, without_gradient)
     _check_graph(layer, call, tensors, outputs, leading_axes)
-    _check_policy(make, build, call, tensors, computes_in)
+    if not KERAS_2:  # which casts a layer's first argument alone, so that one called by itself mixes dtypes
+        _check_policy(make, build, call, tensors, computes_in)
     return layer
 
 
