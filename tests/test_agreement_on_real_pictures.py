@@ -6,7 +6,6 @@ from hypertransformer_tf.deployment.agreement import TOLERANCE
 from hypertransformer_tf.deployment.formats import FILES
 from hypertransformer_tf.runs.preset_files import preset_names
 
-
 # The present weights of `omniglot` were seen to miss one of these bars; which one, and why, is not known yet.
 MISSES = pytest.mark.xfail(reason="one of the bars is missed by the present weights", strict=False)
 
