@@ -6,21 +6,42 @@ from hypertransformer_tf.deployment.agreement import TOLERANCE
 from hypertransformer_tf.deployment.formats import FILES
 from hypertransformer_tf.runs.preset_files import preset_names
 
-# The present weights of `omniglot` were seen to miss one of these bars; which one, and why, is not known yet.
-MISSES = pytest.mark.xfail(reason="one of the bars is missed by the present weights", strict=False)
+INT8 = FILES["tflite_int8"]
+# With one picture of each of 20 classes to choose its scales from, int8 loses 2.2 points of the present `omniglot`.
+MISSES = pytest.mark.xfail(reason="int8 loses a little more than 2 points, 20-way 1-shot", strict=False)
+
+
+@pytest.fixture(scope="module")
+def measured_of(shared, tmp_path_factory):
+    """Measures a preset, once: {file: Measured}."""
+    pytest.importorskip("onnxruntime")
+    from agreement import measure  # docs/measurements/agreement.py, whose table this is
+
+    known = {}
+
+    def measured(preset):
+        if preset not in known:
+            rows = measure(preset, tmp_path_factory.mktemp(preset), str(shared / "tfds"))
+            known[preset] = {each.file: each for each in rows}
+        return known[preset]
+
+    return measured
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", preset_names())
+def test_float_formats_agree_to_1e_4(preset, measured_of):
+    measured = measured_of(preset)
+    assert set(measured) == set(FILES.values())
+    for file in set(measured) - {INT8}:
+        assert measured[file].pictures >= 1_000
+        assert measured[file].logits <= TOLERANCE and measured[file].probabilities <= TOLERANCE, measured[file]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "preset", [pytest.param(name, marks=MISSES if name == "omniglot" else ()) for name in preset_names()]
 )
-def test_float_formats_agree_to_1e_4_and_int8_keeps_its_accuracy(preset, shared, tmp_path):
-    pytest.importorskip("onnxruntime")
-    from agreement import measure  # docs/measurements/agreement.py, whose table this is
-
-    measured = {each.file: each for each in measure(preset, tmp_path, str(shared / "tfds"))}
-    int8 = measured.pop(FILES["tflite_int8"])
-    assert set(measured) == set(FILES.values()) - {int8.file} and int8.pictures >= 1_000
-    for each in measured.values():
-        assert each.logits <= TOLERANCE and each.probabilities <= TOLERANCE, each
-    assert abs(int8.accuracy - int8.accuracy_float32) <= 0.02
+def test_int8_keeps_its_accuracy_within_2_points(preset, measured_of):
+    int8 = measured_of(preset)[INT8]
+    assert abs(int8.accuracy - int8.accuracy_float32) <= 0.02, int8

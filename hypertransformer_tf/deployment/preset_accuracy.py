@@ -85,22 +85,16 @@ def measured(
     asked: str = "together",
 ) -> Evaluation:
     """The accuracy of the model of that name over the first episodes of a sampler of `sampler_of`."""
-    accuracy, drawn = evaluator.measure(sampler, episodes, query_batches, asked), sampler.episodes
-    return Evaluation(
+    return Evaluation.of(
+        evaluator.measure(sampler, episodes, query_batches, asked),
+        sampler.episodes,
         run_dir=None,
         step=None,
         model=name,
         split=split,
-        n_way=drawn.n_way,
-        k_shot=drawn.k_shot,
-        queries_per_class=drawn.queries_per_class,
-        unlabelled_per_class=drawn.unlabelled_per_class,
-        disjoint_queries=drawn.disjoint_queries,
         episodes=episodes,
         query_batches=query_batches,
         asked=asked,
-        accuracy=accuracy.mean,
-        interval_95=accuracy.interval_95,
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any, Dict, Optional
 from hypertransformer_tf.config import origins_said
 from hypertransformer_tf.config_checks import require_whole_number
 from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.checkpoints import load_for_use
@@ -45,6 +47,20 @@ class Evaluation:
     accuracy: float
     interval_95: float
     model: Optional[str] = None
+
+    @classmethod
+    def of(cls, accuracy: Accuracy, drawn: EpisodeConfig, **which: Any) -> "Evaluation":
+        """What was measured on such episodes; `which` are the other attributes."""
+        return cls(
+            n_way=drawn.n_way,
+            k_shot=drawn.k_shot,
+            queries_per_class=drawn.queries_per_class,
+            unlabelled_per_class=drawn.unlabelled_per_class,
+            disjoint_queries=drawn.disjoint_queries,
+            accuracy=accuracy.mean,
+            interval_95=accuracy.interval_95,
+            **which,
+        )
 
     def __str__(self) -> str:
         name = f"{self.run_dir}, step {self.step}" if self.model is None else f"preset {self.model}"
@@ -120,20 +136,15 @@ def evaluate(
 
     evaluator = Evaluator(restore_for_use(experiment, images, checkpoint), experiment.training.compile)
     accuracy = evaluator.measure(sampler, episodes, query_batches, asked)
-    return Evaluation(
+    return Evaluation.of(
+        accuracy,
+        episodes_asked,
         run_dir=str(run_dir),
         step=checkpoint.step,
         split=split,
         episodes=episodes,
         query_batches=query_batches,
         asked=asked,
-        accuracy=accuracy.mean,
-        interval_95=accuracy.interval_95,
-        n_way=episodes_asked.n_way,
-        k_shot=episodes_asked.k_shot,
-        queries_per_class=episodes_asked.queries_per_class,
-        unlabelled_per_class=episodes_asked.unlabelled_per_class,
-        disjoint_queries=episodes_asked.disjoint_queries,
     )
 
 
