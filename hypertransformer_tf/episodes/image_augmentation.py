@@ -27,7 +27,7 @@ _SCALE_BACK = 255.5 / 255  # how `tf.image` turns a result into uint8 again: sca
 @gin.configurable("image_augmentation")
 @dataclasses.dataclass(frozen=True)
 class ImageAugmentationConfig:
-    """Whether images are flipped, recoloured and cropped, as for miniImageNet in the paper.
+    """Whether images are flipped, recoloured and cropped, as for miniImageNet in the paper, or redrawn.
 
     In this order: left-right flip, hue shift of up to 0.2 of a turn (colour images only),
     brightness of up to +-0.3 of full scale, contrast by 0.8 to 1.2 about each channel's mean,
@@ -37,17 +37,26 @@ class ImageAugmentationConfig:
       enabled: whether anything is done.
       individually: everything is drawn for each image; False: hue, brightness and contrast once
         for a support set and once for its query set; each image has a flip and a crop of its own.
+      redraw_probability: how often, before that and without `enabled` too, the drawings of an
+        episode get another pen, frame and number of pixels (`redrawing.py`); not in the paper.
 
     Raises:
-      UserError: a value is not True or False.
+      UserError: a value is not True or False; the probability is outside 0..1.
     """
 
     enabled: bool = False
     individually: bool = False
+    redraw_probability: float = 0.0
 
     def __post_init__(self) -> None:
+        config_checks.require_number_between("image_augmentation.redraw_probability", self.redraw_probability, 0, 1)
         for field in ("enabled", "individually"):
             config_checks.require_flag(f"image_augmentation.{field}", getattr(self, field))
+
+    @property
+    def alters(self) -> bool:
+        """Whether any alteration can happen."""
+        return self.enabled or self.redraw_probability > 0
 
 
 def augment_images(images: np.ndarray, config: ImageAugmentationConfig, stream: RandomStream) -> np.ndarray:

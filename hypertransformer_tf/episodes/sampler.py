@@ -10,6 +10,7 @@ from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig, augment_images
 from hypertransformer_tf.episodes.random_stream import RandomStream, order_of_smallest
+from hypertransformer_tf.episodes.redrawing import redraw
 from hypertransformer_tf.errors import UserError
 
 
@@ -163,7 +164,11 @@ class EpisodeSampler:
         return augment(read, self._augmentation, stream.child("augmentation"))
 
     def _augment_images(self, images: np.ndarray, stream: RandomStream, name: str, batch: int) -> np.ndarray:
-        return augment_images(images, self._image_augmentation, stream.child("image_augmentation", name, batch))
+        config = self._image_augmentation
+        if config.redraw_probability:
+            style = stream.child("redrawing")
+            images = redraw(images, config.redraw_probability, style, style.child(name, batch))
+        return augment_images(images, config, stream.child("image_augmentation", name, batch))
 
 
 class _Drawn(NamedTuple):
@@ -222,7 +227,7 @@ def _check_alterations(
     images: ImagesByClass, augmentation: AugmentationConfig, image_augmentation: ImageAugmentationConfig
 ) -> None:
     """Raises UserError where vectors are to be altered as if they were pictures."""
-    if not images.are_pictures and (augmentation.alters or image_augmentation.enabled):
+    if not images.are_pictures and (augmentation.alters or image_augmentation.alters):
         name = "augmentation" if augmentation.alters else "image_augmentation"
         raise UserError(
             f"{images.name} holds vectors, which cannot be turned, cropped or recoloured: switch off what {name} sets."
