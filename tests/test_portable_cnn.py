@@ -7,6 +7,7 @@ from small_cnns import make_cnn
 from small_model import make_model
 
 from hypertransformer_tf.cnn.normalisation import EPSILON
+from hypertransformer_tf.deployment.constant_graph import class_probabilities
 from hypertransformer_tf.deployment.portable_cnn import portable_cnn
 from hypertransformer_tf.errors import UserError
 
@@ -76,3 +77,26 @@ def test_pixels_are_scaled_without_rounding(layout):
     pixels = np.arange(256, dtype=np.float32)
     wanted = (255 - pixels if cnn.invert else pixels) / 128 - 1
     np.testing.assert_array_equal((pixels + np.float32(cnn.pixel_offset)) * np.float32(cnn.pixel_scale), wanted)
+
+
+def test_equalised_convolutions_compute_the_same_and_give_channels_their_normalised_spread():
+    model = make_inductive_model("support")
+    weights = _generate(model)
+    uneven = [
+        each._replace(kernel=each.kernel * 10.0 ** np.linspace(-2, 2, each.kernel.shape[-1]), gamma=each.gamma * sign)
+        for each, sign in zip(weights.convolutions, (1.5, -0.5, 2.0, -1.0))
+    ]
+    cnn = _portable(model, weights._replace(convolutions=tuple(uneven)))
+    pictures, _ = drawings(3)
+    pictures = pictures[..., np.newaxis].astype(np.float32)
+    expected = np.asarray(class_probabilities(pictures, cnn))
+    np.testing.assert_allclose(class_probabilities(pictures, cnn.equalised), expected, atol=1e-5)
+    for each, before in zip(cnn.equalised.convolutions, cnn.convolutions):
+        np.testing.assert_array_equal(each.folded.scale, np.sign(before.gamma))
+        np.testing.assert_allclose(each.kernel, before.kernel * np.abs(before.folded.scale), rtol=1e-6)
+
+
+def test_convolutions_that_use_a_pictures_own_moments_are_not_changed_by_equalising():
+    model = make_inductive_model("task")
+    cnn = _portable(model, _generate(model))
+    assert all(each is before for each, before in zip(cnn.equalised.convolutions, cnn.convolutions))

@@ -33,7 +33,7 @@ def int8_tflite_classifier(cnn: PortableCnn, pictures: np.ndarray) -> bytes:
       cnn: the classifier.
       pictures: (N, H, W, C) uint8, not inverted: representative ones, from which ranges of values are measured.
     """
-    converter = _converter(cnn)
+    converter = _converter(cnn.equalised)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     chosen = pictures[np.linspace(0, len(pictures) - 1, min(len(pictures), _MOST_REPRESENTATIVE)).astype(int)]
 

@@ -70,6 +70,26 @@ class PortableConvolution:
         return Affine(scale.astype(np.float32), (self.beta - scale * self.mean).astype(np.float32))
 
     @property
+    def equalised(self) -> "PortableConvolution":
+        """The same function, with kernels that give every channel the spread it has after normalisation.
+
+        Activation and pooling let a positive factor of a channel through, so the kernel can have it. Eight bits for all
+        channels of a map together then serve the weak ones as well. Where a picture's own moments count it stays as it is.
+        """
+        if self.own_share is not None:
+            return self
+        scale = np.abs(self.folded.scale)
+        factor = np.where(scale > 0, scale, 1.0).astype(np.float32)
+        return dataclasses.replace(
+            self,
+            kernel=self.kernel * factor,
+            bias=None if self.bias is None else self.bias * factor,
+            gamma=np.sign(self.gamma),
+            mean=self.mean * factor,
+            variance=np.full_like(self.variance, 1.0 - EPSILON),
+        )
+
+    @property
     def blend(self) -> Optional[Blend]:
         """The normalisation where a picture's own moments have a share, or None; gamma and beta come after it."""
         if self.own_share is None:
@@ -103,6 +123,11 @@ class PortableCnn:
     def image_shape(self) -> Tuple[int, int, int]:
         """(H, W, C) of a picture."""
         return self.architecture.input_shape
+
+    @property
+    def equalised(self) -> "PortableCnn":
+        """The same function, with convolutions that are `PortableConvolution.equalised`."""
+        return dataclasses.replace(self, convolutions=tuple(each.equalised for each in self.convolutions))
 
     @property
     def pixel_scale(self) -> float:
