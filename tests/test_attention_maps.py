@@ -35,11 +35,15 @@ def computed(monkeypatch):
     "changes",
     [
         {},
-        {"transformer": {"attention": "sigmoid"}, "cnn": {"normalisation": "support"}},
+        pytest.param(
+            {"transformer": {"attention": "sigmoid"}, "cnn": {"normalisation": "support"}}, marks=pytest.mark.slow
+        ),
         {"transformer": {"variant": "encoder_decoder"}},
         {"transformer": {"variant": "separate", "heads": 1}},
-        {"cnn": {"trained_layers": 2}, "features": {"shared_layers": 0}},
-        {"generator": {"add_trained_weights": True, "bias": True, "batch_norm": True}},
+        pytest.param({"cnn": {"trained_layers": 2}, "features": {"shared_layers": 0}}, marks=pytest.mark.slow),
+        pytest.param(
+            {"generator": {"add_trained_weights": True, "bias": True, "batch_norm": True}}, marks=pytest.mark.slow
+        ),
     ],
     ids=lambda changes: " ".join(f"{name}={value}" for part in changes.values() for name, value in part.items()),
 )
@@ -55,6 +59,7 @@ def test_maps_are_what_generate_computes(changes, computed):
 
 @pytest.mark.parametrize("images", [IMAGES, (IMAGES / 128.0 - 1.0).astype(np.float32)], ids=["bytes", "scaled"])
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.slow
 def test_in_a_lower_precision_too(dtype, images, computed):
     model = make_model(dtype=dtype)
     model.generate(images, SHOWN)

@@ -28,7 +28,7 @@ def _support(*samples):
     return images, np.where(labels == N_WAY, -1, labels).astype(np.int32)
 
 
-@pytest.mark.parametrize("samples", [(3,), (8,), (2, 5)])
+@pytest.mark.parametrize("samples", [pytest.param((3,), marks=pytest.mark.slow), (8,), (2, 5)])
 def test_it_writes_the_models_weights_for_one_episode_and_for_a_task_batch(model, generation, samples):
     images, labels = _support(*samples)
     expected = model.generate(images, labels, n_way=N_WAY)._replace(heads=(), blocks=(), shared_features=None)

@@ -36,6 +36,7 @@ def test_a_directory_that_is_not_there_any_more_is_said_before_anything_is_saved
     assert read_metrics(tmp_path / "moved" / "metrics.jsonl") == [{"step": 1}]
 
 
+@pytest.mark.slow
 def test_training_stops_with_a_sentence_when_its_directory_is_removed_and_makes_no_other(tmp_path):
     gin_file, run = write_gin(tmp_path / "endless.gin", *ENDLESS), tmp_path / "run"
     with start_command("train", f"--gin_file={gin_file}", f"--run_dir={run}") as process:

@@ -88,6 +88,7 @@ def test_it_runs_where_there_is_only_tensorflow(tmp_path):
 
 
 @pytest.mark.parametrize("normalisation", served.BACKGROUNDS)
+@pytest.mark.slow
 def test_encoded_pictures_are_answered_as_the_models_pixels_are(normalisation):
     loaded = _load(served.exported(normalisation))
     np.testing.assert_allclose(_ask(loaded, "few_shot", served.few_shot()), _expected(normalisation), atol=1e-5)
@@ -173,7 +174,7 @@ def test_the_layout_finds_the_tensors_in_the_flat_weights():
         np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("normalisation", served.BACKGROUNDS)
+@pytest.mark.parametrize("normalisation", ["support", pytest.param("task", marks=pytest.mark.slow)])
 def test_the_warm_up_requests_can_be_decoded_and_run(normalisation):
     assert _run_warm_up(served.exported(normalisation)) == sorted(served.SIGNATURES)
 

@@ -116,7 +116,15 @@ def test_it_can_be_pickled(fitted):
     np.testing.assert_array_equal(again.predict_proba(IMAGES), fitted.predict_proba(IMAGES))
 
 
-@pytest.mark.parametrize("labels", [NAMES[LABELS], LABELS + 7, LABELS - 1.0, LABELS > 0])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        NAMES[LABELS],
+        LABELS + 7,
+        pytest.param(LABELS - 1.0, marks=pytest.mark.slow),
+        pytest.param(LABELS > 0, marks=pytest.mark.slow),
+    ],
+)
 def test_it_comes_back_from_its_directory_as_it_was(preset, tmp_path, labels):
     first = FewShotClassifier(preset).fit(IMAGES, labels)
     first.save(tmp_path / "it")

@@ -189,6 +189,7 @@ def test_dropout_is_a_pure_function_of_its_seed(model):
     assert_close(without, model.classify(QUERY, model.generate(SUPPORT, LABELS)), 1e-6)
 
 
+@pytest.mark.slow
 def test_numbers_of_episodes_samples_and_queries_may_be_unknown_in_a_graph(model, weights):
     image, length = tf.TensorSpec([None, None, *SHAPE], tf.uint8), tf.TensorSpec([None, None], tf.int32)
 

@@ -52,7 +52,7 @@ def test_an_unknown_source_is_answered_with_the_list_of_sources():
         load_images(DataConfig(source="cifar"))
 
 
-@pytest.mark.parametrize("source", ["glyphs", "omniglot"])
+@pytest.mark.parametrize("source", ["glyphs", pytest.param("omniglot", marks=pytest.mark.slow)])
 def test_an_outline_has_the_classes_and_splits_of_the_set(source, request):
     data_dir = str(request.getfixturevalue("shared") / "tfds") if source == "omniglot" else None
     config = DataConfig(source=source, data_dir=data_dir)

@@ -37,6 +37,7 @@ def test_a_batch_depends_on_its_number_alone(mixed):
     np.testing.assert_array_equal(mixed.task_batch(6, 2).query_images, mixed.task_batch(6, 2).query_images)
 
 
+@pytest.mark.slow
 def test_a_model_trained_on_a_mixture_is_measured_at_any_of_its_sizes(tmp_path):
     train(None, [*small_runs.TINY, MIXTURE, "training.steps = 3"], run_dir=str(tmp_path / "run"))
     for n_way, k_shot in ((2, 1), (3, 2)):

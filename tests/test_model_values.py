@@ -166,7 +166,7 @@ def _grid():
             "transformer": {**transformer, "variant": variant, "heads": heads, "layers": 1},
             "generator": generated,
         }
-        marks = () if index % 3 == 0 else (pytest.mark.slow,)
+        marks = () if index % 6 == 0 else (pytest.mark.slow,)
         yield pytest.param(changes, id="-".join([str(index), variant, *generated, str(trained)]), marks=marks)
 
 

@@ -86,6 +86,7 @@ def _assert_trained_together(processes, run, one_process):
     _assert_alike(run, one_process, 1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does_and_the_chief_alone_writes(alike, one_process, tmp_path):
     with cluster(2, *_flags(alike, tmp_path / "run")) as processes:
         _assert_trained_together(processes, tmp_path / "run", one_process)

@@ -12,9 +12,10 @@ VARIANTS = [
     {},
     {"transformer": {"variant": "encoder_decoder"}},
     {"transformer": {"variant": "separate", "query_key_size": 8, "value_size": 8}},
+    pytest.param({"generator": {"add_trained_weights": True}}, marks=pytest.mark.slow),
+    pytest.param({"cnn": {"warmup_heads": "generated"}}, marks=pytest.mark.slow),
+    pytest.param({"cnn": {"warmup_heads": "trained"}}, marks=pytest.mark.slow),
 ]
-VARIANTS += [{"generator": {"add_trained_weights": True}}, {"cnn": {"warmup_heads": "generated"}}]
-VARIANTS += [{"cnn": {"warmup_heads": "trained"}}]
 
 
 @pytest.mark.parametrize("changes", VARIANTS)

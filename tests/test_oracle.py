@@ -78,7 +78,7 @@ def test_a_step_sees_a_part_of_the_support_set_and_every_sample_has_its_turn():
 
 
 @pytest.mark.parametrize("batch", [5, 1])  # with one there are steps in which an episode has none that counts
-@pytest.mark.parametrize("normalisation", ["support", "task"])
+@pytest.mark.parametrize("normalisation", ["support", pytest.param("task", marks=pytest.mark.slow)])
 def test_masked_samples_change_nothing(normalisation, batch):
     model = make_oracle(CnnConfig(channels=2, normalisation=normalisation), steps=6, batch=batch)
     others = np.where(MASK[..., np.newaxis, np.newaxis, np.newaxis] == 1, 255 - SUPPORT, SUPPORT).astype(np.uint8)

@@ -37,7 +37,7 @@ def _write(folder, classes, samples=6):
             _picture(number, mode, stream).save(folder / f"pattern {number}" / name)
 
 
-@pytest.mark.parametrize("split", ["by folders", "by fractions"])
+@pytest.mark.parametrize("split", [pytest.param("by folders", marks=pytest.mark.slow), "by fractions"])
 def test_a_folder_of_pictures_trains_and_evaluates_with_one_binding(tmp_path, monkeypatch, capsys, split):
     pictures = tmp_path / "my pictures"
     if split == "by folders":

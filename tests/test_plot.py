@@ -38,6 +38,7 @@ def plot(monkeypatch, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_a_runs_own_episodes_are_plotted_and_nothing_is_written_into_the_run(plot, run_dir, tmp_path):
     pytest.importorskip("matplotlib")
     before = tree(run_dir)

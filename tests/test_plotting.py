@@ -68,7 +68,14 @@ def test_a_model_that_matches_labels_climbs_stairs():
     assert (steps.argmax(axis=1) == np.arange(3)).all(), steps
 
 
-@pytest.mark.parametrize("variant, heads", [("encoder", 2), ("encoder_decoder", 2), ("separate", 1)])
+@pytest.mark.parametrize(
+    "variant, heads",
+    [
+        ("encoder", 2),
+        pytest.param("encoder_decoder", 2, marks=pytest.mark.slow),
+        pytest.param("separate", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_all_variants_are_drawn_twice_alike(variant, heads):
     transformer = {"variant": variant, "heads": heads, "layers": 1}
     layers = attention_maps(make_model(changed(transformer=transformer)), IMAGES, LABELS)[-2:]

@@ -116,6 +116,7 @@ def test_shared_features_that_two_models_do_not_have_in_common_are_refused(tmp_p
 # --- a whole model ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_may_begin_with_another_ones_model_for_fewer_classes_and_another_normalisation(tmp_path):
     three = ("episodes.n_way = 3", "loss.shared_head = 0.5")
     first = train_here(write_gin(tmp_path / "first.gin", *three), tmp_path / "first").run_dir

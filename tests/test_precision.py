@@ -99,7 +99,7 @@ def _rounded(config, dtype):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("config", [SMALL, RICH], ids=["plain", "rich"])
+@pytest.mark.parametrize("config", [SMALL, pytest.param(RICH, marks=pytest.mark.slow)], ids=["plain", "rich"])
 def test_a_model_in_a_lower_precision_differs_as_rounding_does(policy, config):
     dtype, model = POLICIES[policy], make_model(config, dtype=policy)
     assert {variable.dtype for variable in model.weights} <= {"float32", tf.float32}
@@ -112,7 +112,7 @@ def test_a_model_in_a_lower_precision_differs_as_rounding_does(policy, config):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("config", [SMALL, RICH], ids=["plain", "rich"])
+@pytest.mark.parametrize("config", [SMALL, pytest.param(RICH, marks=pytest.mark.slow)], ids=["plain", "rich"])
 def test_its_gradients_are_finite_and_float32(policy, config):
     model = make_model(config, dtype=policy)
     with tf.GradientTape() as tape:

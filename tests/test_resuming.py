@@ -220,7 +220,7 @@ def test_a_run_killed_ten_times_even_while_it_starts_or_ends_loses_nothing(never
     "number, status, says",
     [
         (signal.SIGINT, 130, r"Interrupted at step (\d+); saved\. The same command goes on from there\.\n"),
-        (signal.SIGTERM, 143, r"()"),
+        pytest.param(signal.SIGTERM, 143, r"()", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_is_asked_to_stop_saves_first(tmp_path, number, status, says):

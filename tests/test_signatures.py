@@ -80,6 +80,7 @@ def test_tasks_of_one_request_do_not_see_each_other():
 
 
 @pytest.mark.parametrize("changes", [{"cnn": {"normalisation": "support"}}, {"generator": {"bias": True}}])
+@pytest.mark.slow
 def test_other_models_are_served_as_well(changes):
     cnn = {"normalisation": "task", **changes.pop("cnn", {})}
     model = served.make_model(cnn=cnn, transformer={"layers": 1}, features={"shared_layers": 0}, **changes)

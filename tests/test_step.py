@@ -100,18 +100,20 @@ def test_every_variable_moves(whole):
     assert not [name for name, moved in whole[1].items() if not np.abs(moved).any() and "key" not in name]
 
 
-@pytest.mark.parametrize("groups", [2, 4])
+@pytest.mark.parametrize("groups", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_computing_a_task_batch_in_groups_changes_nothing(whole, groups):
     parts, batch = _build(f"training.groups = {groups}")
     _assert_same_step(_trained(parts, batch, steps=2), whole, 1e-5)
 
 
+@pytest.mark.slow
 def test_a_compiled_step_computes_the_same(whole):
     parts, batch = _build("training.compile = True", "training.groups = 2")
     _assert_same_step(_trained(parts, batch, steps=2), whole, 1e-4)
 
 
 @pytest.mark.parametrize("precision, tolerance", [("bfloat16", 0.2), ("float16", 0.05)])
+@pytest.mark.slow
 def test_a_step_in_a_lower_precision_is_near_that_in_float32(whole, precision, tolerance):
     parts, batch = _build(f"training.precision = '{precision}'")
     losses, moved = _trained(parts, batch)
@@ -141,7 +143,7 @@ def test_only_float16_scales_its_loss(precision):
     assert parts.update.loss_scale is None and parts.update.state() == {}
 
 
-@pytest.mark.parametrize("form", ["plain", "grouped"])
+@pytest.mark.parametrize("form", ["plain", pytest.param("grouped", marks=pytest.mark.slow)])
 def test_the_form_of_the_convolutions_changes_nothing(whole, form):
     compiled = "training.compile = True" if form == "grouped" else "training.compile = False"
     parts, batch = _build(f"training.convolution_form = '{form}'", compiled)
@@ -168,6 +170,7 @@ for scale in (2.0**120, 2.0**10):
     assert done.stdout == "2 False 0.5\n2 True 1.0\n"
 
 
+@pytest.mark.slow
 def test_two_devices_compute_what_one_does(whole, tmp_path):
     program = """
 import sys

@@ -57,6 +57,7 @@ def test_its_metrics_are_those_of_training_validation_and_test(six_steps):
     assert latest(six_steps).metadata["best_validation"] == best.metadata["validation"]
 
 
+@pytest.mark.slow
 def test_a_run_learns_to_tell_glyphs_it_has_never_seen_apart(tmp_path, capsys):
     changes = ("training.steps = 400", "training.task_batch = 4", "training.validate_every = 200", "loss.l2 = 0.0001")
     gin_file = write_gin(tmp_path / "small.gin", *changes, "evaluation.episodes = 100", settings=SMALL)

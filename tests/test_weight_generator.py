@@ -50,7 +50,11 @@ def _biases_of_keys(generator):
 
 @pytest.mark.parametrize(
     "variant, variables",
-    [("encoder", 4 + 2 + 2 * 16), ("encoder_decoder", 4 + 2 + 2 * 42), ("separate", 4 + 2 + 2 * 42)],
+    [
+        ("encoder", 4 + 2 + 2 * 16),
+        ("encoder_decoder", 4 + 2 + 2 * 42),
+        pytest.param("separate", 4 + 2 + 2 * 42, marks=pytest.mark.slow),
+    ],
 )
 def test_a_generator_does_what_every_layer_does(variant, variables):
     heads = 1 if variant == "separate" else 2

@@ -30,7 +30,7 @@ def _make(folder, normalisation, **arguments):
     return folder / "classifier", card, trained, support
 
 
-@pytest.fixture(scope="module", params=["support", "task"])
+@pytest.fixture(scope="module", params=["support", pytest.param("task", marks=pytest.mark.slow)])
 def written(request, tmp_path_factory):
     return _make(tmp_path_factory.mktemp("written"), request.param, more={"label_type": "int64"})
 
