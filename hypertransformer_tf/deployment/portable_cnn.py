@@ -74,7 +74,7 @@ class PortableConvolution:
         """The same function, with kernels that give every channel the spread it has after normalisation.
 
         Activation and pooling let a positive factor of a channel through, so the kernel can have it. Eight bits for all
-        channels of a map together then serve the weak ones as well. Where a picture's own moments count nothing changes.
+        channels together then serve the weak ones as well. Where a picture's own moments count nothing changes.
         """
         if self.own_share is not None:
             return self

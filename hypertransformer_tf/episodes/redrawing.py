@@ -89,8 +89,8 @@ def _moved(images: np.ndarray, step: int, axis: int) -> np.ndarray:
 
 def _framed(drawings: np.ndarray, style: _Style) -> np.ndarray:
     """The drawing's box scaled and moved to where the style wants it, black around it."""
-    ink = (drawings >= _INK).any(axis=3)
-    boxes = [_extent(ink.any(axis=axis)) for axis in (2, 1)]  # of rows, of columns: first pixels (N,), counts (N,)
+    ink = np.any(drawings >= _INK, axis=3)
+    boxes = [_extent(np.any(ink, axis=axis)) for axis in (2, 1)]  # of rows, of columns: first pixels (N,), counts (N,)
     sides = np.array(drawings.shape[1:3])
     longest = np.maximum(boxes[0][1] / sides[0], boxes[1][1] / sides[1])
     scale = longest / style.longer_side  # pixels read for a pixel written
