@@ -38,7 +38,7 @@ def computed(monkeypatch):
         pytest.param(
             {"transformer": {"attention": "sigmoid"}, "cnn": {"normalisation": "support"}}, marks=pytest.mark.slow
         ),
-        {"transformer": {"variant": "encoder_decoder"}},
+        pytest.param({"transformer": {"variant": "encoder_decoder"}}, marks=pytest.mark.slow),
         {"transformer": {"variant": "separate", "heads": 1}},
         pytest.param({"cnn": {"trained_layers": 2}, "features": {"shared_layers": 0}}, marks=pytest.mark.slow),
         pytest.param(

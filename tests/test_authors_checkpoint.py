@@ -67,7 +67,7 @@ def filled(request, shared):
     return golden, model
 
 
-@pytest.fixture(scope="module", params=["folded", "plain"])
+@pytest.fixture(scope="module", params=["folded", pytest.param("plain", marks=pytest.mark.slow)])
 def parity(request, filled):
     golden, model = filled
     model.convolution_form = request.param
@@ -216,7 +216,13 @@ def _save(folder, arrays, step=700):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"separate_bn_vars": True, "add_trainable_weights": True, "use_decoder": True}]
+    "settings",
+    [
+        {},
+        pytest.param(
+            {"separate_bn_vars": True, "add_trainable_weights": True, "use_decoder": True}, marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_a_checkpoint_of_the_authors_program_is_read_back(tmp_path, settings):
     first, second = model_from_settings({**SETTINGS, **settings}), model_from_settings({**SETTINGS, **settings})

@@ -77,6 +77,7 @@ def test_it_measures_the_same_each_time_and_splits_differ(run):
     assert _evaluate(run, split="train", episodes=6, query_batches=3).split == "train"
 
 
+@pytest.mark.slow
 def test_the_number_of_queries_is_the_flags_then_the_evaluations_then_that_of_training(tmp_path):
     gin_file = write_gin(tmp_path / "tiny.gin", "evaluation.queries_per_class = 5", "training.steps = 1")
     with own_configuration():

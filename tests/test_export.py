@@ -123,6 +123,7 @@ def test_saved_model_cli_shows_and_runs_it(tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "out" / "probabilities.npy"), _expected(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_c_api_runs_it_and_survives_a_wrong_request(tmp_path):
     signature = _signature("few_shot")
     numbers = {"support_images": 4, "support_labels": 3, "support_mask": 3, "query_images": 4}
@@ -139,7 +140,7 @@ def test_the_c_api_runs_it_and_survives_a_wrong_request(tmp_path):
     assert answer["again"] == answer["first"]
 
 
-@pytest.mark.parametrize("normalisation", served.BACKGROUNDS)
+@pytest.mark.parametrize("normalisation", ["support", pytest.param("task", marks=pytest.mark.slow)])
 def test_every_input_and_output_begins_with_the_tasks_as_batching_needs_it(normalisation):
     for name in served.SIGNATURES:
         signature = _signature(name, normalisation)
@@ -222,6 +223,7 @@ def test_a_transductive_model_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "served").exists()
 
 
+@pytest.mark.slow
 def test_what_exists_is_overwritten_only_when_asked_and_only_by_a_whole_export(tmp_path, monkeypatch):
     before = small_runs.tree(served.exported())
     with pytest.raises(UserError, match="exists already"):

@@ -48,6 +48,7 @@ def test_a_folder_becomes_a_classifier(preset, pictures, tmp_path, monkeypatch, 
     assert classifier.card["model"]["name"] == "small preset" and len(classifier.card["model"]["sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_the_seconds_of_the_forward_pass_are_printed_and_noted_in_the_card(pictures, tmp_path):
     result = generate(pictures, tmp_path / "out", make_inductive_model(), formats=["onnx"])
     assert result.card["generation"] == {
@@ -58,6 +59,7 @@ def test_the_seconds_of_the_forward_pass_are_printed_and_noted_in_the_card(pictu
     assert f"weights generated in {1000 * result.seconds:.0f} ms, after" in str(result)
 
 
+@pytest.mark.slow
 def test_what_is_said_of_the_probabilities_tells_copies_from_left_out_pictures(tmp_path):
     pictures = save_drawings(tmp_path / "pictures", samples=1)
     result = generate(pictures, tmp_path / "out", make_inductive_model(), formats=["onnx"])

@@ -34,7 +34,13 @@ def test_there_are_gin_files():
     assert {"omniglot_4layer.gin", "omniglot_4layer_fast.gin", "quickstart.gin"} <= set(RUNS)
 
 
-@pytest.mark.parametrize("name", RUNS)
+OWN = (
+    "omniglot_4layer_5min.gin",
+    "omniglot_4layer_fast.gin",
+)  # the model of omniglot_4layer.gin, of which these differ little
+
+
+@pytest.mark.parametrize("name", [pytest.param(each, marks=[pytest.mark.slow] * (each in OWN)) for each in RUNS])
 def test_a_gin_file_builds_its_model_and_takes_a_step(name, eagerly):
     groups = _load(name).training.groups
     experiment = _load(

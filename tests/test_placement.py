@@ -35,8 +35,10 @@ def test_training_places_batches_on_the_thread_that_draws_them(tmp_path, monkeyp
     assert threads == {"prefetcher"} and seen == {PlacedBatch}
 
 
+@pytest.mark.slow
 def test_batches_lie_on_the_devices_that_compute_them():
     program = """
+import pytest
 import tensorflow as tf
 from small_runs import experiment_of, glyphs
 from hypertransformer_tf.training.placement import place

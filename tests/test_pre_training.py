@@ -65,6 +65,7 @@ def test_what_is_no_run_is_refused(name):
         pre_trained(TrainingConfig(shared_features_from=name), MINE, MY_SETTINGS)
 
 
+@pytest.mark.slow
 def test_shared_features_are_pre_trained_alone_and_another_run_begins_with_them(tmp_path):
     changes = ("loss.shared_head = 1.0", "loss.only_shared_head = True", "training.validate_every = 1")
     first = train_here(write_gin(tmp_path / "first.gin", *changes), tmp_path / "first").run_dir

@@ -98,7 +98,7 @@ def _rounded(config, dtype):
     return model
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("config", [SMALL, pytest.param(RICH, marks=pytest.mark.slow)], ids=["plain", "rich"])
 def test_a_model_in_a_lower_precision_differs_as_rounding_does(policy, config):
     dtype, model = POLICIES[policy], make_model(config, dtype=policy)

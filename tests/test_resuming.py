@@ -150,7 +150,10 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_taken(six_steps
     done = run_command("train", f"--gin_file={gin_file}", f"--run_dir={run}")
     assert done.returncode == 0 and done.stderr.count("\n") == 1, done.stderr
     assert "checkpoint-00000006.safetensors is damaged" in done.stderr and "continuing from step 3" in done.stderr
-    assert_same_state(latest(run), latest(six_steps))
+    ours, whole = latest(run), latest(six_steps)  # near, not equal: of another process, which rewrites its graphs
+    assert ours.step == whole.step
+    for name, array in whole.arrays.items():
+        np.testing.assert_allclose(ours.arrays[name], array, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 def _kill_while_training(gin_file, run_dir, seconds):

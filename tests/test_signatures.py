@@ -58,6 +58,7 @@ def test_a_padded_support_sample_changes_nothing_whatever_it_holds():
     np.testing.assert_allclose(_ask("generate", **padded), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing_of_a_model_with_shared_batch_norm():
     features = {"shared_batch_norm": True, "shared_layers": 2, "shared_dim": 5}
     model = served.make_model(cnn={"normalisation": "task"}, transformer={"layers": 1}, features=features)
