@@ -6,6 +6,7 @@ import sys
 import threading
 
 import numpy as np
+import pytest
 from small_runs import ROOT, experiment_of, glyphs, train_here, write_gin
 
 from hypertransformer_tf.training import loop
