@@ -40,7 +40,7 @@ class TrainingStep:
         self._model, self._update, self._loss, self._config, self._strategy = model, update, loss, config, strategy
         self._variables = model.trainable_variables
         self._group = tf.function(self._group_gradient, jit_compile=config.compile, autograph=False)
-        self._run = tf.function(self._train, autograph=False)
+        self._runs: Dict[Any, Any] = {}
 
     def __call__(self, batch: Union[PlacedBatch, Episode], step: int) -> Losses:
         """Trains on one global task batch.
@@ -54,7 +54,15 @@ class TrainingStep:
         """
         if not isinstance(batch, PlacedBatch):
             batch = place(batch, self._strategy, self._config.task_batch)
-        return self._run(batch.values, tf.constant(step, tf.int32), batch.n_way)
+        return self._run_of(batch)(batch.values, tf.constant(step, tf.int32), batch.n_way)
+
+    def _run_of(self, batch: PlacedBatch) -> Any:
+        """The step for episodes of this size. Of one function for all, TensorFlow warns that it is traced too often."""
+        tensors = tf.nest.flatten(batch.values, expand_composites=True)
+        size = (batch.n_way, *(tuple(each.shape) for each in tensors))
+        if size not in self._runs:
+            self._runs[size] = tf.function(self._train, autograph=False)
+        return self._runs[size]
 
     def _train(self, batch: Any, step: tf.Tensor, n_way: int) -> Losses:
         strategy, mean, count = self._strategy, tf.distribute.ReduceOp.MEAN, len(Losses._fields)
