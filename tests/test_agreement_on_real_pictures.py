@@ -7,8 +7,6 @@ from hypertransformer_tf.deployment.formats import FILES
 from hypertransformer_tf.runs.preset_files import preset_names
 
 INT8 = FILES["tflite_int8"]
-# With one picture of each of 20 classes to choose its scales from, int8 loses 2.2 points of the present `omniglot`.
-MISSES = pytest.mark.xfail(reason="int8 loses a little more than 2 points, 20-way 1-shot", strict=False)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +37,7 @@ def test_float_formats_agree_to_1e_4(preset, measured_of):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "preset", [pytest.param(name, marks=MISSES if name == "omniglot" else ()) for name in preset_names()]
-)
+@pytest.mark.parametrize("preset", preset_names())
 def test_int8_keeps_its_accuracy_within_2_points(preset, measured_of):
     int8 = measured_of(preset)[INT8]
     assert abs(int8.accuracy - int8.accuracy_float32) <= 0.02, int8
