@@ -39,7 +39,7 @@ def computed(monkeypatch):
             {"transformer": {"attention": "sigmoid"}, "cnn": {"normalisation": "support"}}, marks=pytest.mark.slow
         ),
         pytest.param({"transformer": {"variant": "encoder_decoder"}}, marks=pytest.mark.slow),
-        {"transformer": {"variant": "separate", "heads": 1}},
+        pytest.param({"transformer": {"variant": "separate", "heads": 1}}, marks=pytest.mark.slow),
         pytest.param({"cnn": {"trained_layers": 2}, "features": {"shared_layers": 0}}, marks=pytest.mark.slow),
         pytest.param(
             {"generator": {"add_trained_weights": True, "bias": True, "batch_norm": True}}, marks=pytest.mark.slow
@@ -100,6 +100,7 @@ def test_a_trained_layer_has_no_map():
     assert [layer.cnn_layer for layer in found] == [4, 5]
 
 
+@pytest.mark.slow
 def test_the_separate_variant_tells_samples_and_weights_apart():
     found = attention_maps(make_model(changed(transformer={"variant": "separate", "heads": 1})), IMAGES, SHOWN)[0]
     assert {name: each.shape[1:] for name, each in found.maps.items()} == {

@@ -157,7 +157,7 @@ def test_a_run_of_no_steps_has_a_checkpoint_of_its_initial_values(tmp_path):
     assert latest(tmp_path / "run").step == 0
 
 
-@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("replaced", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_directory_that_goes_before_a_checkpoint_is_written_is_not_made_again(
     gin_file, six_steps, tmp_path, monkeypatch, replaced
 ):

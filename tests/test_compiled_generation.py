@@ -51,6 +51,7 @@ def test_the_calibration_is_the_same(model, generation):
     np.testing.assert_allclose([found.temperature, found.threshold], [expected.temperature, expected.threshold], 1e-3)
 
 
+@pytest.mark.slow
 def test_a_later_change_of_the_models_variables_counts_and_the_graph_is_made_once():
     model = make_inductive_model()
     generation = compiled_generation(model, N_WAY)

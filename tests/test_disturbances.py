@@ -48,6 +48,7 @@ def test_training_stops_with_a_sentence_when_its_directory_is_removed_and_makes_
     assert not run.exists() and newest_step(tmp_path / "moved") > 0
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_changes_neither_speed_nor_time_left(tmp_path, monkeypatch, capsys):
     """Wall time goes an hour back whenever it is asked for; what is measured goes by the steady clock."""
     now = [2_000_000_000.0]

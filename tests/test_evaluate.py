@@ -89,6 +89,7 @@ def test_the_number_of_queries_is_the_flags_then_the_evaluations_then_that_of_tr
     assert _evaluate(tmp_path / "run", episodes=8, query_batches=1, queries_per_class=4).queries_per_class == 4
 
 
+@pytest.mark.slow
 def test_support_pictures_among_the_queries_can_be_left_out(tmp_path):
     gin_file = write_gin(tmp_path / "tiny.gin", "episodes.disjoint_queries = False", "training.steps = 1")
     with own_configuration():

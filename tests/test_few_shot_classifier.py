@@ -81,6 +81,7 @@ def test_dark_pictures_are_inverted_for_a_model_of_light_ones(fitted, preset):
     np.testing.assert_allclose(inverted.predict_proba(255 - IMAGES), fitted.predict_proba(IMAGES), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_is_cloned_validated_and_piped(preset):
     model = make_inductive_model()
     for classifier in (FewShotClassifier(preset), FewShotClassifier(model)):

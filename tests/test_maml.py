@@ -95,7 +95,8 @@ def test_scale_and_offset_of_the_normalisation_are_not_adapted():
         np.testing.assert_array_equal(layer.beta[0], tf.convert_to_tensor(trained.beta))
 
 
-@pytest.mark.parametrize("cnn", [CNN, pytest.param(AVERAGING, marks=pytest.mark.slow)], ids=["max-pool", "strided"])
+@pytest.mark.parametrize("cnn", [CNN, AVERAGING], ids=["max-pool", "strided"])
+@pytest.mark.slow
 def test_the_second_order_gradient_is_the_slope_of_the_loss_after_adapting(cnn):
     model = _maml(cnn)
     start, direction = _initial(model), np.random.default_rng(0).normal(size=_initial(model).size)

@@ -22,6 +22,7 @@ def test_a_placed_batch_holds_what_was_drawn():
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_training_places_batches_on_the_thread_that_draws_them(tmp_path, monkeypatch):
     threads, seen = set(), set()
 

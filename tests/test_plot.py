@@ -66,6 +66,7 @@ def test_the_users_pictures_are_plotted_with_a_preset_and_with_a_run(plot, run_d
     assert tree(tmp_path / "out")["kernels.png"] != with_preset
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_left_out_and_said(plot, tmp_path):
     pytest.importorskip("matplotlib")
     support = save_drawings(tmp_path / "support", names=("a", "b"), samples=1)

@@ -134,6 +134,7 @@ def test_that_colour_is_lost_is_said_once(predicted, tmp_path):
     assert status == 0 and len(lines) == 3 and said.count("converted to grey") == said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_whoever_reads_the_answers_may_stop(classifier, pictures):
     module = "hypertransformer_tf.commands.predict"
     command = [sys.executable, "-m", module, f"--classifier={classifier}", str(pictures)]

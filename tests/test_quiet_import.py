@@ -28,6 +28,7 @@ def test_a_module_that_cannot_be_loaded_shows_what_was_held_back(module_folder, 
     assert capfd.readouterr().err == "reason"
 
 
+@pytest.mark.slow
 def test_what_no_command_needs_of_keras_is_not_imported_with_it_and_can_be_later():
     asked = (
         "import sys; from hypertransformer_tf.quiet_import import import_quietly; import_quietly('tensorflow'); "

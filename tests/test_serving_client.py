@@ -137,6 +137,7 @@ def test_weights_generated_once_answer_many_queries():
         np.testing.assert_allclose(client.classify(weights, query), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_encoded_pictures_are_answered_and_the_rest_request_holds_the_same(tmp_path, capsys, monkeypatch):
     for name, images in (("light ones", small.SUPPORT[0, :2]), ("dark", small.SUPPORT[1, :1])):
         (tmp_path / "support" / name).mkdir(parents=True)

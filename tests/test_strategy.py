@@ -50,6 +50,7 @@ def test_mirrored_may_be_asked_for_on_one_device():
     assert made.num_replicas_in_sync == max(len(tf.config.list_logical_devices("GPU")), 1)
 
 
+@pytest.mark.slow
 def test_virtual_devices_are_all_used():
     program = """
 from hypertransformer_tf.training.strategy import make_strategy

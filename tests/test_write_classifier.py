@@ -45,7 +45,12 @@ def _expected(trained, support, card, pictures):
     return softmax(np.asarray(trained.model.classify(255 - pictures, weights)) / card["temperature"])
 
 
-@pytest.mark.parametrize("kind", [*FILES.values()])
+BY_TENSORFLOW = (FILES["keras"], FILES["savedmodel"])  # each starts a process that imports it
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(each, marks=[pytest.mark.slow] * (each in BY_TENSORFLOW)) for each in FILES.values()]
+)
 def test_each_format_answers_as_the_model_where_this_library_is_not(written, kind, tmp_path):
     if kind.endswith(".onnx"):
         pytest.importorskip("onnxruntime")
