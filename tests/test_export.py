@@ -140,7 +140,8 @@ def test_the_c_api_runs_it_and_survives_a_wrong_request(tmp_path):
     assert answer["again"] == answer["first"]
 
 
-@pytest.mark.parametrize("normalisation", ["support", pytest.param("task", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("normalisation", served.BACKGROUNDS)
 def test_every_input_and_output_begins_with_the_tasks_as_batching_needs_it(normalisation):
     for name in served.SIGNATURES:
         signature = _signature(name, normalisation)

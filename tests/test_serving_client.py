@@ -167,6 +167,7 @@ def test_the_client_sends_nothing_that_would_be_refused(labels):
         serving_client.support_inputs("support_images", small.SUPPORT[0, :3], labels)
 
 
+@pytest.mark.slow
 def test_the_server_names_what_is_wrong_and_stays_up():
     client, request = _client(), served.few_shot()
     request["support_labels"] = request["support_labels"] + 1
