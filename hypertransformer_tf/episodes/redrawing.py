@@ -13,7 +13,7 @@ from hypertransformer_tf.data.background import background_of
 from hypertransformer_tf.episodes.random_stream import RandomStream
 
 _OWN_PROBABILITY = 0.5  # that every picture of an episode has a pen and a frame of its own
-_WIDEST = 3  # pixels by which a stroke is thickened at most, less one
+_THICKENINGS = 3  # by 0, 1 or 2 pixels
 _LONGER_SIDE = (0.6, 1.0)  # of the drawing, as a part of the picture's
 _OFF_CENTRE = 0.05  # of the side, either way
 _COARSENED_PROBABILITY = 0.5
@@ -60,7 +60,7 @@ def redraw(images: np.ndarray, probability: float, episode: RandomStream, images
 def _style_of(number: int, episode: RandomStream, images_own: RandomStream) -> _Style:
     own = bool(episode.child("own").bernoulli(_OWN_PROBABILITY))
     stream, count = (images_own, number) if own else (episode, 1)
-    thickening = stream.child("thickening").integers(0, _WIDEST, (count,))
+    thickening = stream.child("thickening").integers(0, _THICKENINGS, (count,))
     longer_side = stream.child("longer_side").uniform_between(*_LONGER_SIDE, (count,))
     centre = stream.child("centre").uniform_between(0.5 - _OFF_CENTRE, 0.5 + _OFF_CENTRE, (count, 2))
     return _Style(*(np.repeat(each, number // count, axis=0) for each in (thickening, longer_side, centre)))
