@@ -91,6 +91,11 @@ def noise(classes: int, samples: int, shape: tuple[int, int, int] = (28, 28, 1))
     return ImagesByClass("noise", images, offsets_of([samples] * classes), names, splits)
 
 
+def as_floats(losses: Any) -> dict[str, float]:
+    """The losses that a training step returned, as plain numbers."""
+    return {name: float(np.asarray(value)) for name, value in losses._asdict().items()}
+
+
 def run_here(monkeypatch: Any, name: str, *flags: Any) -> int:
     """Runs a command in this process; its exit status."""
     monkeypatch.setattr(sys, "argv", [f"bin/{name}", *map(str, flags)])

@@ -5,7 +5,17 @@ import pytest
 import tensorflow as tf
 from small_baselines import LABELS, MASK, N_WAY, QUERY, SUPPORT, make_baseline
 from small_model import assert_close
-from small_runs import SMALL, assert_same_state, experiment_of, latest, noise, own_configuration, run_here, write_gin
+from small_runs import (
+    SMALL,
+    as_floats,
+    assert_same_state,
+    experiment_of,
+    latest,
+    noise,
+    own_configuration,
+    run_here,
+    write_gin,
+)
 
 from hypertransformer_tf.baselines.config import METHODS, MethodConfig
 from hypertransformer_tf.cnn.config import CnnConfig
@@ -13,7 +23,6 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.evaluate import evaluate
 from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.training.build import build_training
-from hypertransformer_tf.training.step import as_floats
 from hypertransformer_tf.training.train import train
 
 BASELINES = [name for name in METHODS if name != "hypertransformer"]

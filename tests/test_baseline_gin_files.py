@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_runs import ROOT, noise, own_configuration
+from small_runs import ROOT, as_floats, noise, own_configuration
 
 from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.training.build import build_training
-from hypertransformer_tf.training.step import as_floats
 
 METHODS = {"prototypical": "prototypical", "maml": "maml", "maml_first_order": "maml", "maml_plus_plus": "maml"}
 METHODS["rfs"] = "rfs"

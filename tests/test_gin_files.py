@@ -6,10 +6,9 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_runs import ROOT, noise, own_configuration
+from small_runs import ROOT, as_floats, noise, own_configuration
 
 from hypertransformer_tf.training.build import build_training
-from hypertransformer_tf.training.step import as_floats
 from hypertransformer_tf.training.train import load_experiment
 
 GIN = ROOT / "gin"

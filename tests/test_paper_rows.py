@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_runs import ROOT, noise, own_configuration
+from small_runs import ROOT, as_floats, noise, own_configuration
 
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.experiment import Experiment
@@ -14,7 +14,6 @@ from hypertransformer_tf.reproduction.index import number_of, read_index
 from hypertransformer_tf.reproduction.readme_tables import readme_text
 from hypertransformer_tf.runs.restore import build_model
 from hypertransformer_tf.training.build import build_training
-from hypertransformer_tf.training.step import as_floats
 from hypertransformer_tf.training.train import load_experiment
 
 GIN = ROOT / "gin"

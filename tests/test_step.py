@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from numpy_reference import value
-from small_runs import ROOT, SMALL, TINY, experiment_of, glyphs
+from small_runs import ROOT, SMALL, TINY, as_floats, experiment_of, glyphs
 
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.training import step as step_module
 from hypertransformer_tf.training.build import build_training
-from hypertransformer_tf.training.step import as_floats
 
 EPISODES = 4
 # With a rate of 1, plain gradient descent moves every variable by its gradient.

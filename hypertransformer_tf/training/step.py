@@ -2,7 +2,6 @@
 
 from typing import Any, Dict, Sequence, Tuple, Union
 
-import numpy as np
 import tensorflow as tf
 
 from hypertransformer_tf.episodes.episode import Episode
@@ -115,8 +114,3 @@ class TrainingStep:
 
 def _mean(values: Sequence[tf.Tensor]) -> tf.Tensor:
     return values[0] if len(values) == 1 else tf.add_n(values) / len(values)
-
-
-def as_floats(losses: Losses) -> Dict[str, float]:
-    """Losses as plain numbers."""
-    return {name: float(np.asarray(value)) for name, value in losses._asdict().items()}
