@@ -165,11 +165,6 @@ def load_checkpoint(path: _PathLike) -> Checkpoint:
         raise DamagedCheckpoint(path, "cut short or not a checkpoint") from error
 
 
-def remove_leftovers(directory: _PathLike) -> None:
-    """Removes half-written files of a writer that was killed. Only the run's one writer may call this."""
-    atomic_file.remove_partial_files(pathlib.Path(directory))
-
-
 def _write(path: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], metadata: Metadata) -> None:
     # safetensors writes an array's memory as it lies there, hence C order (np.ascontiguousarray would
     # turn a scalar into a vector).
