@@ -23,6 +23,7 @@ from typing import Any, Collection, Iterator, Mapping, Sequence, Type, TypeVar
 import gin
 from hypertransformer_tf import gin_files
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.errors import plain_sentence as plain_sentence
 
 CONFIG_MODULES = (
     "hypertransformer_tf.data.config",
@@ -133,11 +134,6 @@ def _with_origins(sentence: str, origins: Mapping[str, str]) -> str:
     places = [f"set {'by' if origins[name].startswith('--') else 'in'} {origins[name]}" for name in named]
     said = places if len(named) == 1 else [f"{name} {place}" for name, place in zip(named, places)]
     return f"{sentence.rstrip('.')} ({', '.join(said)})."
-
-
-def plain_sentence(error: Exception) -> str:
-    """The message of an error without the lines that gin adds when it passes through a configurable."""
-    return str(error).split("\n  In call to configurable")[0]
 
 
 def unused_bindings() -> list[str]:

@@ -1,4 +1,4 @@
-"""The exceptions whose message a user of the library is meant to read."""
+"""The exceptions whose message a user of the library is meant to read, and that message without additions."""
 
 
 class UserError(Exception):
@@ -28,3 +28,8 @@ class StoppedWorkerError(Exception):
 
     What was saved before is intact. The message is one sentence; commands print it and exit with status 1.
     """
+
+
+def plain_sentence(error: Exception) -> str:
+    """The message of an error without the lines that gin adds when it passes through a configurable."""
+    return str(error).split("\n  In call to configurable")[0]

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import Any, Callable, NoReturn, Optional, Sequence
 
-from hypertransformer_tf.errors import LostWorkerError, SaveError, StoppedWorkerError, UserError
+from hypertransformer_tf.errors import LostWorkerError, SaveError, StoppedWorkerError, UserError, plain_sentence
 from hypertransformer_tf.training.restarts import LOST, shown_status
 from hypertransformer_tf.training.strategy_names import STRATEGIES
 
@@ -155,6 +155,5 @@ def run(command: Callable[[], Any]) -> int:
 
 
 def _say(error: Exception, status: int) -> int:
-    # gin adds further lines to an error that passes through a configurable.
-    print(str(error).split("\n  In call to configurable")[0].replace("\n", " "), file=sys.stderr)
+    print(plain_sentence(error).replace("\n", " "), file=sys.stderr)
     return status

@@ -14,8 +14,7 @@ import difflib
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from hypertransformer_tf.cnn.config import CnnConfig, GeneratorConfig
-from hypertransformer_tf.config import plain_sentence
-from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.errors import UserError, plain_sentence
 from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
 from hypertransformer_tf.model.config import ModelConfig
 
