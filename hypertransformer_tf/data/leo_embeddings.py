@@ -14,11 +14,10 @@ import numpy as np
 from hypertransformer_tf.data.cache import Allocate, describe_files, load_or_build
 from hypertransformer_tf.data.config import EMBEDDING_SIZE, DataConfig, parse_source
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
-from hypertransformer_tf.data.published_split import published_split
+from hypertransformer_tf.data.published_split import PARTS_IN_FILES, published_split
 from hypertransformer_tf.data.restricted_pickle import load_pickle
 from hypertransformer_tf.errors import UserError
 
-_PARTS = {"train": "train", "validation": "val", "test": "test"}  # ours -> in file names
 _SETS = ("tiered_imagenet", "mini_imagenet")
 _TO_FETCH = (
     "Fetch storage.googleapis.com/leo-embeddings/embeddings.zip, linked from github.com/google-deepmind/leo, and "
@@ -37,7 +36,7 @@ def load_leo_embeddings(config: DataConfig) -> ImagesByClass:
         those that were published.
     """
     folder = config.located(parse_source(config.source)[1])
-    files = {part: folder / f"{name}_embeddings.pkl" for part, name in _PARTS.items()}
+    files = {part: folder / f"{name}_embeddings.pkl" for part, name in PARTS_IN_FILES.items()}
     missing = [path.name for path in files.values() if not path.is_file()]
     if missing:
         raise UserError(f"data.source = {config.source}: {folder} lacks {missing[0]}. {_TO_FETCH}.")
@@ -56,7 +55,7 @@ def _read(files: dict[str, pathlib.Path], allocate: Allocate) -> ImagesByClass:
     split = published_split(name)
     for part, path in files.items():
         split.check_classes(part, sorted(set(classes[part].tolist())), str(path))
-    names = [(part, each) for part in _PARTS for each in split.classes[part]]
+    names = [(part, each) for part in PARTS_IN_FILES for each in split.classes[part]]
     offsets = offsets_of([int((classes[part] == each).sum()) for part, each in names])
     vectors = allocate((int(offsets[-1]), 1, 1, EMBEDDING_SIZE), np.float32)
     place = {each: first for (_, each), first in zip(names, offsets)}

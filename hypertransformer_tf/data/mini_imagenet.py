@@ -18,11 +18,10 @@ from hypertransformer_tf.data.cache import Allocate, describe_files, load_or_bui
 from hypertransformer_tf.data.config import DataConfig, parse_source
 from hypertransformer_tf.data.decoding import fit_array
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
-from hypertransformer_tf.data.published_split import published_split
+from hypertransformer_tf.data.published_split import PARTS_IN_FILES, published_split
 from hypertransformer_tf.data.restricted_pickle import load_pickle
 from hypertransformer_tf.errors import UserError
 
-_PARTS = {"train": "train", "validation": "val", "test": "test"}  # ours -> in file names
 _THREADS = 4
 _TO_FETCH = (
     "miniImageNet cannot be downloaded by a program (ImageNet's terms): fetch mini-imagenet.tar.gz "
@@ -41,8 +40,8 @@ def load_mini_imagenet(config: DataConfig) -> ImagesByClass:
         or images are not those that were published.
     """
     folder = config.located(parse_source(config.source)[1])
-    pickles = {part: folder / f"mini-imagenet-cache-{name}.pkl" for part, name in _PARTS.items()}
-    lists = {part: folder / f"{name}.csv" for part, name in _PARTS.items()}
+    pickles = {part: folder / f"mini-imagenet-cache-{name}.pkl" for part, name in PARTS_IN_FILES.items()}
+    lists = {part: folder / f"{name}.csv" for part, name in PARTS_IN_FILES.items()}
     if all(path.is_file() for path in pickles.values()):
         files, read = pickles, _read_pickles
     elif all(path.is_file() for path in lists.values()):
@@ -143,7 +142,7 @@ def _allocate(config: DataConfig, allocate: Allocate) -> tuple[np.ndarray, int]:
 
 def _set_of(images: np.ndarray, per_class: int) -> ImagesByClass:
     split = published_split("mini_imagenet")
-    names = tuple(name for part in _PARTS for name in split.classes[part])
+    names = tuple(name for part in PARTS_IN_FILES for name in split.classes[part])
     return ImagesByClass(
         name="mini_imagenet",
         images=images,

@@ -9,6 +9,7 @@ import numpy as np
 
 from hypertransformer_tf.errors import UserError
 
+PARTS_IN_FILES = {"train": "train", "validation": "val", "test": "test"}  # ours -> what distributions call them
 _FOLDER = pathlib.Path(__file__).resolve().parent / "splits"
 
 

@@ -14,11 +14,10 @@ from hypertransformer_tf.data.cache import Allocate, describe_files, load_or_bui
 from hypertransformer_tf.data.config import DataConfig, parse_source
 from hypertransformer_tf.data.decoding import decode_image
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
-from hypertransformer_tf.data.published_split import published_split
+from hypertransformer_tf.data.published_split import PARTS_IN_FILES, published_split
 from hypertransformer_tf.data.restricted_pickle import load_pickle
 from hypertransformer_tf.errors import UserError
 
-_PARTS = {"train": "train", "validation": "val", "test": "test"}  # ours -> in file names
 _TO_FETCH = (
     "tieredImageNet cannot be downloaded by a program (ImageNet's terms): fetch tiered-imagenet.tar "
     "(MD5 e07e811b9f29362d159a9edd0d838c62), linked from github.com/renmengye/few-shot-ssl-public, and unpack "
@@ -37,7 +36,7 @@ def load_tiered_imagenet(config: DataConfig) -> ImagesByClass:
         or images are not as many as were published.
     """
     folder = config.located(parse_source(config.source)[1])
-    files = [folder / f"{name}_{kind}.pkl" for name in _PARTS.values() for kind in ("labels", "images_png")]
+    files = [folder / f"{name}_{kind}.pkl" for name in PARTS_IN_FILES.values() for kind in ("labels", "images_png")]
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         raise UserError(f"data.source = {config.source}: {folder} lacks {missing[0]}. {_TO_FETCH}.")
@@ -57,7 +56,7 @@ def _read(folder: pathlib.Path, config: DataConfig, allocate: Allocate) -> Image
     names: list[str] = []
     counts: list[int] = []
     splits = {}
-    for part, stem in _PARTS.items():
+    for part, stem in PARTS_IN_FILES.items():
         path = folder / f"{stem}_labels.pkl"
         labels, given = _labels(load_pickle(path), path)
         classes, places[part], of_class = np.unique(labels, return_inverse=True, return_counts=True)
@@ -69,7 +68,7 @@ def _read(folder: pathlib.Path, config: DataConfig, allocate: Allocate) -> Image
     offsets = offsets_of(counts)
     images = allocate((int(offsets[-1]), config.image_size, config.image_size, config.channels))
     next_place = offsets[:-1].copy()
-    for part, stem in _PARTS.items():
+    for part, stem in PARTS_IN_FILES.items():
         path = folder / f"{stem}_images_png.pkl"
         pictures = load_pickle(path)
         if not isinstance(pictures, (list, tuple, np.ndarray)) or len(pictures) != len(places[part]):
