@@ -13,8 +13,7 @@ from typing import Callable, Optional, Tuple
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.architecture import ConvolutionSpec
-
-Activation = Callable[[tf.Tensor], tf.Tensor]
+from hypertransformer_tf.cnn.plain import Activation
 
 
 def applies_to(spec: ConvolutionSpec) -> bool:

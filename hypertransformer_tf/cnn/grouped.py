@@ -4,14 +4,13 @@ The episodes lie side by side in the channels, and each group of channels meets 
 TensorFlow has no gradient for it; XLA has, on every device.
 """
 
-from typing import Callable, Optional
+from typing import Optional
 
 import tensorflow as tf
 
 from hypertransformer_tf.cnn import plain
 from hypertransformer_tf.cnn.architecture import ConvolutionSpec
-
-Activation = Callable[[tf.Tensor], tf.Tensor]
+from hypertransformer_tf.cnn.plain import Activation
 
 
 def convolve_activate_pool(
