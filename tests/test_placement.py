@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_runs import ROOT, experiment_of, glyphs, train_here, write_gin
 
-from hypertransformer_tf.training import loop
+from hypertransformer_tf.training import placement
 from hypertransformer_tf.training.placement import PlacedBatch, place
 from hypertransformer_tf.training.strategy import make_strategy
 
@@ -32,7 +32,7 @@ def test_training_places_batches_on_the_thread_that_draws_them(tmp_path, monkeyp
         seen.add(type(placed))
         return placed
 
-    monkeypatch.setattr(loop, "place", noted)
+    monkeypatch.setattr(placement, "place", noted)
     train_here(write_gin(tmp_path / "tiny.gin"), tmp_path / "run", steps=2)
     assert threads == {"prefetcher"} and seen == {PlacedBatch}
 

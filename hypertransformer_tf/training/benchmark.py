@@ -1,6 +1,7 @@
 """How fast a configuration trains here: what bin/benchmark and notebooks call."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import platform
@@ -14,6 +15,7 @@ from hypertransformer_tf.data.load import load_images, outline_of
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment, load_experiment
+from hypertransformer_tf.kept_memory import keep_freed_memory
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.data_record import describe_data
 from hypertransformer_tf.training.joining import join
@@ -108,20 +110,16 @@ def _benchmark(gin_file: str, experiment: Experiment, seconds: float, strategy: 
     images = load_images(experiment.data, experiment.episodes.most_classes)
     sampler, size = experiment.training_sampler(images), experiment.training.task_batch
     with join(strategy, experiment.effective(), describe_data(images)) as peers:
+        keep_freed_memory()
         tensorflow = import_quietly("tensorflow")
         from hypertransformer_tf.training.build import build_training
         from hypertransformer_tf.training.costs import measure_costs
-        from hypertransformer_tf.training.placement import place
-        from hypertransformer_tf.training.strategy import explained, own_episodes
+        from hypertransformer_tf.training.placement import own_batch
+        from hypertransformer_tf.training.strategy import explained
 
         with explained(peers):
             parts = build_training(experiment, images, strategy)
-            own = own_episodes(parts.strategy, size)
-
-            def make(step: int) -> Any:
-                return place(_own_batch(sampler, step * size, own), parts.strategy, size)
-
-            pace = _measure(parts.step, make, seconds, peers)
+            pace = _measure(parts.step, functools.partial(own_batch, sampler, parts.strategy, size), seconds, peers)
             evaluation = experiment.evaluation_sampler(images, "train")
             measured = measure_costs(parts, sampler, evaluation, experiment.training) if costs else None
     return Benchmark(
@@ -175,10 +173,6 @@ def _is_over(mine: bool, measured: int, peers: Peers) -> bool:
     if not peers.are_there:
         return mine
     return measured % STEPS_BETWEEN_QUESTIONS == 0 and peers.broadcast(mine).header["value"]
-
-
-def _own_batch(sampler: Any, first: int, own: range) -> Any:
-    return sampler.of_task_batch(first).task_batch(first + own.start, len(own))
 
 
 def _process_start() -> float:

@@ -29,10 +29,9 @@ from hypertransformer_tf.training.interruption import Interruption
 from hypertransformer_tf.training.joining import share_checkpoint
 from hypertransformer_tf.training.loss_log import RECENT_STEPS, LossLog
 from hypertransformer_tf.training.peers import Peers
-from hypertransformer_tf.training.placement import PlacedBatch, place
+from hypertransformer_tf.training.placement import own_batch
 from hypertransformer_tf.training.progress import ProgressReporter
 from hypertransformer_tf.training.shared_evaluation import measure_together
-from hypertransformer_tf.training.strategy import own_episodes
 
 _Arrays = Mapping[str, np.ndarray]
 _Write = Callable[[], object]
@@ -62,9 +61,9 @@ class TrainingLoop:
         peers: Optional[Peers] = None,
     ):
         self._model, self._optimizer, self._step, self._update = parts.model, parts.optimizer, parts.step, parts.update
-        self._sampler, self._validation, self._run, self._config = sampler, validation, run, config
+        self._validation, self._run, self._config = validation, run, config
         self._peers = peers or Peers.alone()
-        self._strategy, self._own = parts.strategy, own_episodes(parts.strategy, config.task_batch)
+        self._batch_of = functools.partial(own_batch, sampler, parts.strategy, config.task_batch)
         self._evaluator = Evaluator(parts.model, config.compile)
         self._writer: Any = None  # made when there is something to write: a run that is refused leaves nothing
         self._saves = BackgroundSave()
@@ -110,7 +109,7 @@ class TrainingLoop:
         with (
             Interruption(self._peers, RECENT_STEPS) as interruption,  # until the last save is done
             self._saves,
-            Prefetcher(self._own_batch, self._done, steps) as batches,
+            Prefetcher(self._batch_of, self._done, steps) as batches,
         ):
             if config.steps == 0:  # nothing is meta-trained: the initial values are what there is to measure
                 self._save()
@@ -127,12 +126,6 @@ class TrainingLoop:
                     self._write_log()
                 if self._act(progress, interruption, stop):
                     self._log.restart_clock()
-
-    def _own_batch(self, step: int) -> PlacedBatch:
-        """What this process computes of a step's task batch, on its devices."""
-        first = step * self._config.task_batch
-        batch = self._sampler.of_task_batch(first).task_batch(first + self._own.start, len(self._own))
-        return place(batch, self._strategy, self._config.task_batch)
 
     def _act(self, progress: ProgressReporter, interruption: Interruption, stop: bool) -> bool:
         """Validates and saves where it is time; whether it did."""

@@ -1,10 +1,12 @@
 """Task batches on the devices that compute them, before the step asks for them."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Union
 
 import tensorflow as tf
 
 from hypertransformer_tf.episodes.episode import Episode
+from hypertransformer_tf.episodes.mixture import MixedSampler
+from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.training.strategy import own_episodes
 
 
@@ -18,6 +20,22 @@ class PlacedBatch(NamedTuple):
 
     values: Any
     n_way: int
+
+
+def own_batch(
+    sampler: Union[EpisodeSampler, MixedSampler], strategy: tf.distribute.Strategy, task_batch: int, step: int
+) -> PlacedBatch:
+    """What this process computes of a step's task batch, on its devices.
+
+    Args:
+      sampler: of training episodes.
+      strategy: the devices.
+      task_batch: episodes of the global task batch.
+      step: number of the step, from 0.
+    """
+    first, own = step * task_batch, own_episodes(strategy, task_batch)
+    batch = sampler.of_task_batch(first).task_batch(first + own.start, len(own))
+    return place(batch, strategy, task_batch)
 
 
 def place(batch: Episode, strategy: tf.distribute.Strategy, task_batch: int) -> PlacedBatch:
