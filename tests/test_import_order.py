@@ -14,6 +14,7 @@ ORDER = (
     "root",
     "errors",
     "parent_death",
+    "kept_memory",
     "quiet_import",
     "lamb",
     "keras_stack",
