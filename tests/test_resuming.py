@@ -106,6 +106,14 @@ def test_a_finished_run_only_says_again_what_it_came_to(six_steps, gin_file, tmp
     assert read_configuration(run)["training"]["steps"] == 6
 
 
+def test_a_finished_run_is_measured_again_with_another_number_of_queries(six_steps, gin_file, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    train_here(gin_file, run, gin_bindings=["evaluation.queries_per_class = 4"])
+    measured = [line for line in metrics_of(run) if "test/step" in line]
+    assert [line["test/queries_per_class"] for line in measured] == [2, 4]
+
+
 def test_a_run_is_finished_once_it_was_measured(six_steps, gin_file, tmp_path, monkeypatch):
     run = tmp_path / "run"
     shutil.copytree(six_steps, run)

@@ -13,6 +13,7 @@ from hypertransformer_tf.errors import LostWorkerError, SaveError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.pixel_baseline import pixel_accuracy
 from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.kept_memory import keep_freed_memory
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.checkpoints import Checkpoint
 from hypertransformer_tf.runs.metrics_file import read_metrics
@@ -78,6 +79,7 @@ class OneStart:
     def do(self, beginning: Beginning, strategy_name: str) -> TrainingResult:
         """Trains to the end and measures."""
         # TensorFlow comes this late so that everything before answers within a second or two.
+        keep_freed_memory()
         import_quietly("tensorflow")
         from hypertransformer_tf.training.build import build_training
         from hypertransformer_tf.training.loop import TrainingLoop
@@ -134,10 +136,12 @@ class OneStart:
         if self._samplers.test is None:
             progress.message("There is nothing to measure: no test classes, or only shared features were trained.")
             return TrainingResult(self._path, None, None)
-        known = None if self._run is None else _measurement_of(self._run, loop.steps_done)
+        queries = self._samplers.test.episodes.queries_per_class
+        known = None if self._run is None else _measurement_of(self._run, loop.steps_done, queries)
         line = self._peers.broadcast(known).header["value"]
         if line is None:
             line = {"step": loop.steps_done, **self._measure(loop, self._samplers.test)}
+            line["test/queries_per_class"] = queries
             if self._run is not None:
                 self._run.append_metrics(line)
         episodes = self._experiment.evaluation.episodes
@@ -160,8 +164,9 @@ class OneStart:
         return measured
 
 
-def _measurement_of(run: RunDirectory, step: int) -> Optional[Dict[str, Any]]:
-    """The line that this run's metrics have on the test classes after a step, or None."""
+def _measurement_of(run: RunDirectory, step: int, queries_per_class: int) -> Optional[Dict[str, Any]]:
+    """The line that this run's metrics have on the test classes after a step, asked with as many queries, or None."""
     lines = read_metrics(run.path / "metrics.jsonl") if (run.path / "metrics.jsonl").exists() else []
-    measured = [line for line in lines if line.get("step") == step and "test/step" in line]
+    wanted = {"step": step, "test/queries_per_class": queries_per_class}
+    measured = [line for line in lines if "test/step" in line and wanted.items() <= line.items()]
     return measured[-1] if measured else None
