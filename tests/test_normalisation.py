@@ -21,6 +21,14 @@ def test_moments_are_over_samples_and_space_of_each_episode_and_channel():
             np.testing.assert_allclose(moments.variance[episode, 0, 0, 0, channel], values.var(), rtol=1e-5)
 
 
+def test_where_every_sample_is_masked_the_result_is_finite():
+    mask = np.zeros(ACTIVATIONS.shape[:2], np.float32)
+    mask[1] = 1.0
+    moments = batch_moments(ACTIVATIONS, mask)
+    assert np.isfinite(normalise(ACTIVATIONS, moments, GAMMA, BETA)).all()
+    np.testing.assert_allclose(moments.mean[0], batch_moments(ACTIVATIONS).mean[0], rtol=1e-5)
+
+
 def test_values_are_those_of_the_reference():
     outputs = normalise(ACTIVATIONS, batch_moments(ACTIVATIONS), GAMMA, BETA)
     expected = [reference.normalise(*episode) for episode in zip(ACTIVATIONS.astype(np.float64), GAMMA, BETA)]

@@ -39,14 +39,15 @@ def batch_moments(activations: tf.Tensor, mask: Optional[tf.Tensor] = None) -> M
 
     Args:
       activations: the batch.
-      mask: (T, N), 1 = a sample that does not count; None counts all.
+      mask: (T, N), 1 = a sample that does not count; None counts all. Where none counts the moments are 0.
     """
     activations = at_least_float32(activations)
     if mask is None:
         mean = tf.reduce_mean(activations, axis=(1, 2, 3), keepdims=True)
         return Moments(mean, tf.reduce_mean(tf.math.square(activations - mean), axis=(1, 2, 3), keepdims=True))
     counts = 1.0 - tf.cast(mask, activations.dtype)
-    counts = (counts / tf.reduce_sum(counts, axis=1, keepdims=True))[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
+    counts = tf.math.divide_no_nan(counts, tf.reduce_sum(counts, axis=1, keepdims=True))
+    counts = counts[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
 
     def mean_over_samples(values: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(counts * tf.reduce_mean(values, axis=(2, 3), keepdims=True), axis=1, keepdims=True)
