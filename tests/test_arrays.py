@@ -160,6 +160,7 @@ def test_damaged_files_are_named(tmp_path, name):
         ({"labels": np.zeros(4, int)}, "images"),
         ({"images": random_images(4, 8, 8), "labels": np.zeros(3, int)}, "(3,)"),
         ({"images": random_images(4, 8, 8), "labels": np.zeros(4)}, "float64"),
+        ({"images": random_images(4, 8, 8), "labels": np.array([0, 1, -1, 0])}, "-1"),
         ({"images": random_images(4, 8), "labels": np.zeros(4, int)}, "(4, 8)"),
         ({"images": RNG.random((4, 8, 8)), "labels": np.zeros(4, int)}, "float64"),
         ({"a": random_images(4, 8, 8, 2)}, "2 channels"),

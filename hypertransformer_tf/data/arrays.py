@@ -143,6 +143,10 @@ def _classes_of_npz(path: pathlib.Path) -> _Classes:
             f"labels of {path} are {labels.dtype} of shape {labels.shape}; one whole number for each of the "
             f"{len(images)} images is needed, shape ({len(images)},)."
         )
+    if len(labels) and labels.min() < 0:
+        raise UserError(
+            f"labels of {path} hold {labels.min()}; classes are numbered from 0 on, so leave out images without a class."
+        )
     return {str(label): images[labels == label] for label in np.unique(labels)}
 
 
