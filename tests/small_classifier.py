@@ -10,9 +10,11 @@ from PIL import Image
 from small_model import changed
 
 from hypertransformer_tf.deployment.card import write_card
+from hypertransformer_tf.deployment.classifier_folder import FORMAT_VERSION
 from hypertransformer_tf.deployment.portable_cnn import portable_cnn
 from hypertransformer_tf.deployment.preprocessing import Preprocessing
 from hypertransformer_tf.deployment.presets import save_preset
+from hypertransformer_tf.deployment.resemblance import class_means
 from hypertransformer_tf.deployment.weights_file import weights_file
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
@@ -61,12 +63,13 @@ def save_small_classifier(folder: pathlib.Path, names=("one bar", "zwei Bäume",
     model = make_inductive_model()
     weights = model.generate(images[..., np.newaxis], labels.astype(np.int32), n_way=len(names))
     cnn = portable_cnn(weights, model.architecture, model.config.cnn.activation, temperature=0.5, invert=False)
-    contents = {"weights.npz": weights_file(cnn), "labels.txt": "".join(f"{name}\n" for name in names).encode()}
+    means = class_means(np.asarray(model.features(images[..., np.newaxis], weights)), labels, len(names))
+    contents = {"weights.npz": weights_file(cnn, means), "labels.txt": "".join(f"{name}\n" for name in names).encode()}
     folder.mkdir(parents=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     values = {
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "model": {"name": "small", "sha256": None},
         "cnn": dataclasses.asdict(model.config.cnn),
         "preprocessing": Preprocessing(SHAPE[0], SHAPE[2]).to_dict(),

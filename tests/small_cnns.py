@@ -58,6 +58,11 @@ def make_cnn(layout="support moments", classes=5, temperature=0.7, seed=0) -> Po
     )
 
 
+def make_class_means(cnn: PortableCnn) -> np.ndarray:
+    """(classes, d) float32."""
+    return np.random.default_rng(2).normal(size=cnn.logits_kernel.T.shape).astype(np.float32)
+
+
 def random_pictures(cnn: PortableCnn, count=6, seed=1) -> np.ndarray:
     """(N, H, W, C) uint8."""
     return np.random.default_rng(seed).integers(0, 256, (count, *cnn.image_shape), dtype=np.uint8)
@@ -65,7 +70,7 @@ def random_pictures(cnn: PortableCnn, count=6, seed=1) -> np.ndarray:
 
 def expected_logits(cnn: PortableCnn, pictures: np.ndarray) -> np.ndarray:
     """(N, classes), computed as the model computes them."""
-    weights = weights_from_arrays(read_weights(weights_file(cnn)), cnn.architecture)
+    weights = weights_from_arrays(read_weights(weights_file(cnn, make_class_means(cnn))), cnn.architecture)
     pictures = 255 - pictures if cnn.invert else pictures
     scaled = pictures.astype(np.float32)[np.newaxis] / 128.0 - 1.0
     return np.asarray(run_cnn(scaled, weights, cnn.architecture, cnn.activation, form="plain")[0])[0]

@@ -15,6 +15,7 @@ from hypertransformer_tf.deployment.calibration import (
     expected_calibration_error,
     softmax,
 )
+from hypertransformer_tf.deployment.resemblance import class_means, resemblance_to_classes
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def _random_answers(overconfidence, count=20_000, n_way=5):
     logits = stream.normal(scale=2.0, size=(count, n_way))
     cumulated = softmax(logits).cumsum(1)
     labels = (stream.random((count, 1)) > cumulated).sum(1)
-    return HeldOut(logits * overconfidence, labels, LEAVE_ONE_OUT)
+    return HeldOut(logits * overconfidence, softmax(logits), labels, LEAVE_ONE_OUT)
 
 
 def test_a_left_out_picture_is_asked_about_by_a_classifier_that_never_saw_it(model):
@@ -46,6 +47,9 @@ def test_a_left_out_picture_is_asked_about_by_a_classifier_that_never_saw_it(mod
         weights = model.generate(images[rest], labels[rest], n_way=3)
         expected = np.asarray(model.classify(images[[place]], weights))[0]
         np.testing.assert_allclose(held_out.logits[row], expected, atol=1e-4)
+        means = class_means(np.asarray(model.features(images[rest], weights)), labels[rest], 3)
+        features = np.asarray(model.features(images[[place]], weights))
+        np.testing.assert_allclose(held_out.resemblance[row], resemblance_to_classes(features, means)[0], atol=1e-4)
 
 
 def test_only_pictures_whose_class_has_another_are_left_out(model):
@@ -75,11 +79,13 @@ def test_with_one_picture_a_class_moved_copies_are_asked_about(model):
 def test_copies_never_make_a_classifier_surer_and_leave_the_threshold_room():
     sure = np.eye(4)[[0, 1, 2, 3] * 4] * 6.0
     labels = np.array([0, 1, 2, 3] * 4)
-    by_copies, left_out = (calibration_from(HeldOut(sure, labels, method)) for method in (COPIES, LEAVE_ONE_OUT))
+    resemblance = np.where(np.eye(4)[labels] > 0, 0.9, 0.3)
+    by_copies, left_out = (
+        calibration_from(HeldOut(sure, resemblance, labels, method)) for method in (COPIES, LEAVE_ONE_OUT)
+    )
     assert by_copies.temperature == pytest.approx(1.0) and left_out.temperature < 1.0
-    highest = softmax(sure).max()
-    assert by_copies.threshold == pytest.approx((highest + 0.25) / 2)
-    assert left_out.threshold > by_copies.threshold
+    assert left_out.threshold == pytest.approx(0.6)
+    assert 0.3 < by_copies.threshold < left_out.threshold
 
 
 @pytest.mark.parametrize("overconfidence", [0.5, 1.0, 3.0])
@@ -91,19 +97,18 @@ def test_the_temperature_undoes_overconfidence(overconfidence):
 
 
 def test_few_pictures_hardly_change_the_temperature():
-    few = HeldOut(np.eye(2)[[0, 1]] * 1.0, np.array([0, 1]), LEAVE_ONE_OUT)
+    few = HeldOut(np.eye(2)[[0, 1]] * 1.0, np.eye(2)[[0, 1]], np.array([0, 1]), LEAVE_ONE_OUT)
     assert 0.5 < calibration_from(few).temperature < 1.0
-    many = HeldOut(np.repeat(few.logits, 200, 0), np.repeat(few.labels, 200), LEAVE_ONE_OUT)
+    many = HeldOut(*(np.repeat(each, 200, 0) for each in few[:3]), LEAVE_ONE_OUT)
     assert calibration_from(many).temperature < 0.3
 
 
-def test_the_threshold_lets_most_known_pictures_pass():
-    held_out = _random_answers(1.0)
-    found = calibration_from(held_out)
-    probabilities = softmax(held_out.logits / found.temperature)
-    right = probabilities.argmax(1) == held_out.labels
-    assert np.mean(probabilities.max(1)[right] >= found.threshold) == pytest.approx(0.95, abs=0.01)
-    assert np.mean(probabilities.max(1)[~right] >= found.threshold) < 0.95
+def test_the_threshold_tells_known_pictures_from_those_of_other_classes():
+    stream, labels = np.random.default_rng(0), np.repeat([0, 1, 2], 100)
+    resemblance = stream.uniform(0.0, 0.4, (300, 3))
+    resemblance[np.arange(300), labels] = stream.uniform(0.6, 1.0, 300)
+    threshold = calibration_from(HeldOut(resemblance, resemblance, labels, LEAVE_ONE_OUT)).threshold
+    assert 0.4 < threshold < 0.6
 
 
 def test_calibration_error_is_the_gap_between_sureness_and_accuracy():

@@ -10,6 +10,7 @@ from small_classifier import drawings, make_inductive_model, save_small_classifi
 from hypertransformer_tf.deployment.calibration import softmax
 from hypertransformer_tf.deployment.card import file_list, write_card
 from hypertransformer_tf.deployment.classifier_folder import read_classifier
+from hypertransformer_tf.deployment.resemblance import class_means, resemblance_to_classes
 from hypertransformer_tf.errors import UserError
 
 
@@ -66,9 +67,18 @@ def test_pictures_are_inverted_where_the_card_says_so(saved, copy):
 def test_below_the_threshold_it_is_none_of_the_classes(saved):
     classifier = read_classifier(saved)
     probabilities = np.array([0.2, 0.5, 0.3])
-    assert classifier.answer(probabilities) == "zwei Bäume"
-    assert classifier.answer(probabilities, threshold=0.6) == "none of these"
-    assert classifier.answer(probabilities, threshold=0.0) == "zwei Bäume"
+    assert classifier.answer(probabilities, 0.4) == "zwei Bäume"
+    assert classifier.answer(probabilities, 0.4, threshold=0.41) == "none of these"
+    assert classifier.answer(probabilities, 0.0, threshold=0.0) == "zwei Bäume"
+
+
+def test_resemblance_is_that_of_the_model(saved):
+    classifier, model = read_classifier(saved), make_inductive_model()
+    images, labels = drawings()
+    weights = model.generate(images[..., np.newaxis], labels.astype(np.int32), n_way=3)
+    support, asked = (np.asarray(model.features(each[..., np.newaxis], weights)) for each in (images, 255 - images))
+    expected = resemblance_to_classes(asked, class_means(support, labels, 3)).max(axis=1)
+    np.testing.assert_allclose(classifier.ask(255 - images[..., np.newaxis]).resemblance, expected, atol=1e-5)
 
 
 def test_no_classifier(tmp_path):

@@ -44,10 +44,13 @@ def test_it_is_the_estimator_that_python_gives_for_the_same_pictures(generation)
     assert "6 pictures of 3 classes" in generation.said
 
 
-def test_a_picture_below_the_threshold_is_none_of_these(generation):
-    threshold = generation.classifier.threshold_
-    assert verdict(generation.classifier, {"a": 0.0, "b": threshold}) == "b"
-    assert verdict(generation.classifier, {"a": 0.0, "b": 0.99 * threshold}) == "none of these"
+def test_a_picture_below_the_threshold_is_none_of_these(generation, monkeypatch):
+    classifier, picture = generation.classifier, draw(0, 7)[..., np.newaxis]
+    resemblance = classifier.resemblance(picture[np.newaxis])[0]
+    monkeypatch.setattr(type(classifier), "threshold_", resemblance)
+    assert verdict(classifier, picture) == classifier.predict(picture[np.newaxis])[0]
+    monkeypatch.setattr(type(classifier), "threshold_", resemblance + 0.001)
+    assert verdict(classifier, picture) == "none of these"
 
 
 def test_the_zip_holds_the_folder_that_bin_predict_reads(generation, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import small_cnns
-from small_cnns import make_cnn, random_pictures
+from small_cnns import make_class_means, make_cnn, random_pictures
 
 from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.cnn.config import CnnConfig
@@ -32,7 +32,7 @@ def test_it_has_the_2000_weights_of_the_paper(omniglot_cnn):
 
 def test_files_are_small(omniglot_cnn):
     pytest.importorskip("onnx")
-    assert len(weights_file(omniglot_cnn)) <= 12 * KILOBYTE
+    assert len(weights_file(omniglot_cnn, make_class_means(omniglot_cnn))) <= 12 * KILOBYTE
     assert len(tflite_classifier(omniglot_cnn)) <= 16 * KILOBYTE
     assert len(int8_tflite_classifier(omniglot_cnn, random_pictures(omniglot_cnn))) <= 16 * KILOBYTE
     assert len(onnx_classifier(omniglot_cnn)) <= 16 * KILOBYTE

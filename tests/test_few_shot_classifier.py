@@ -69,9 +69,9 @@ def test_arrays_floats_and_paths_are_the_same_pictures(fitted, preset, tmp_path)
 
 def test_white_is_what_it_was_when_fitting(preset):
     dark = IMAGES / 255.0 * 0.01
-    assert FewShotClassifier(preset).fit(IMAGES * 1.0, LABELS)._logits(dark) is not None
+    assert FewShotClassifier(preset).fit(IMAGES * 1.0, LABELS).predict(dark) is not None
     by_units, by_bytes = (FewShotClassifier(preset).fit(images, LABELS) for images in (IMAGES / 255.0, IMAGES * 1.0))
-    np.testing.assert_allclose(by_units._logits(IMAGES / 255.0), by_bytes._logits(IMAGES * 1.0), atol=1e-5)
+    np.testing.assert_allclose(by_units.predict_proba(IMAGES / 255.0), by_bytes.predict_proba(IMAGES * 1.0), atol=1e-5)
     with pytest.raises(UserError, match="between 0 .black. and 1 "):
         by_units.predict(IMAGES * 1.0)
 

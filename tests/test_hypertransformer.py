@@ -118,6 +118,12 @@ def test_tensors_lists_and_any_integers_are_taken(model, weights):
     assert_close(model.generate(SUPPORT, LABELS.tolist(), tf.constant(MASK) > 0.0), weights, 0.0)
 
 
+def test_a_number_of_classes_from_numpy_is_one_from_python(model):
+    images, labels = SUPPORT[0][:2], np.arange(2)
+    expected, found = (model.generate(images, labels, n_way=kind(2)) for kind in (int, np.int64))
+    np.testing.assert_array_equal(found.logits.kernel, expected.logits.kernel)
+
+
 def test_unlabelled_samples_count_but_not_as_any_class(model):
     labelled = LABELS[0] >= 0
     blocks = [

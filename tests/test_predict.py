@@ -172,7 +172,7 @@ def test_a_csv_file_that_cannot_be_written(refused, classifier, tmp_path, pictur
         ([], "--classifier"),
         (["--classifier=x"], "PICTURE_OR_FOLDER"),
         (["--classifier=x", "p", "--top=0"], "at least 1"),
-        (["--classifier=x", "p", "--threshold=1.5"], "'1.5' is not a probability"),
+        (["--classifier=x", "p", "--threshold=1.5"], "'1.5' is not a number from 0 to 1"),
         (["--classifier=x", "p", "--treshold=1"], "did you mean --threshold"),
     ],
 )

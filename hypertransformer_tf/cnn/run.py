@@ -49,15 +49,36 @@ def convolve(
     return compute.convolve_activate_pool(inputs, kernel, bias, spec, ACTIVATIONS[activation])
 
 
+def read_features(features: tf.Tensor, spec: LogitsSpec) -> tf.Tensor:
+    """What the logits layer reads of the last feature map (T, N, H, W, C), flattened or averaged over space: (T, N, d)."""
+    if not spec.flatten:
+        return mean_over_space(features)
+    shape = tf.shape(features)
+    return tf.reshape(features, (features.shape[0] or shape[0], features.shape[1] or shape[1], spec.input_size))
+
+
 def run_logits(inputs: tf.Tensor, weights: LogitsWeights, spec: LogitsSpec) -> tf.Tensor:
-    """Dense layer on the feature map (T, N, H, W, C), flattened or averaged over space: (T, N, n_way) float32."""
-    if spec.flatten:
-        shape = tf.shape(inputs)
-        features = tf.reshape(inputs, (inputs.shape[0] or shape[0], inputs.shape[1] or shape[1], spec.input_size))
-    else:
-        features = mean_over_space(inputs)
+    """Dense layer on what it reads of the feature map (T, N, H, W, C): (T, N, n_way) float32."""
+    features = read_features(inputs, spec)
     products = tf.matmul(features, tf.cast(weights.kernel, features.dtype))
     return at_least_float32(products) + at_least_float32(weights.bias)[:, tf.newaxis, :]
+
+
+def run_convolutions(
+    images: tf.Tensor, weights: GeneratedWeights, architecture: Architecture, activation: str, form: str = "folded"
+) -> Tuple[tf.Tensor, Tuple[tf.Tensor, ...]]:
+    """Runs each episode's CNN up to its logits layer. Arguments as for `run_cnn`.
+
+    Returns:
+      the last feature map (T, N, H, W, C), and the logits of the warm-up heads, one (T, N, n_way) per head.
+    """
+    features, head_logits = images, []
+    for index, spec in enumerate(architecture.convolutions):
+        features = run_convolution(features, weights.convolutions[index], spec, activation, form)
+        if index < len(weights.heads):
+            head = LogitsSpec(spec.index, spec.output_shape, flatten=False)
+            head_logits.append(run_logits(features, weights.heads[index], head))
+    return features, tuple(head_logits)
 
 
 def run_cnn(
@@ -81,10 +102,5 @@ def run_cnn(
     Returns:
       logits (T, N, n_way), and the logits of the warm-up heads, one (T, N, n_way) per head.
     """
-    features, head_logits = images, []
-    for index, spec in enumerate(architecture.convolutions):
-        features = run_convolution(features, weights.convolutions[index], spec, activation, form)
-        if index < len(weights.heads):
-            head = LogitsSpec(spec.index, spec.output_shape, flatten=False)
-            head_logits.append(run_logits(features, weights.heads[index], head))
-    return run_logits(before_logits(features), weights.logits, architecture.logits), tuple(head_logits)
+    features, head_logits = run_convolutions(images, weights, architecture, activation, form)
+    return run_logits(before_logits(features), weights.logits, architecture.logits), head_logits

@@ -12,8 +12,8 @@ from hypertransformer_tf.errors import UserError
 
 _DESCRIPTION = """\
 Asks a classifier that bin/generate made about pictures. Prints a line for each: file, class and probability, with
-tabs between them. Where no class is probable enough the class is "none of these". A file that is no picture is named
-and left out; the exit status is then 1 at the end."""
+tabs between them. Where a picture resembles no class enough the class is "none of these". A file that is no picture is
+named and left out; the exit status is then 1 at the end."""
 
 _EXAMPLES = """\
   bin/predict --classifier=my_classifier photo.jpg
@@ -47,15 +47,15 @@ def read_flags() -> argparse.Namespace:
     )
     parser.add_argument(
         "--threshold",
-        metavar="P",
-        type=_probability,
-        help="least probability, from 0 to 1, at which a class is the answer (default: as the classifier's card says; "
-        "0: always a class)",
+        metavar="R",
+        type=_part,
+        help="least resemblance to a class, from 0 to 1, at which it is the answer (default: as the classifier's card "
+        "says; 0: always a class)",
     )
     parser.add_argument(
         "--json",
         action="store_true",
-        help='print one JSON object a line: file, class (null for "none of these"), probability, and top with --top',
+        help='print one JSON object a line: file, class (null for "none of these"), probability, resemblance, and top with --top',
     )
     parser.add_argument(
         "--csv",
@@ -101,13 +101,13 @@ def _command() -> int:
     return left_out
 
 
-def _probability(text: str) -> float:
+def _part(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return value
 
 

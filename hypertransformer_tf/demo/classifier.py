@@ -49,10 +49,11 @@ def class_probabilities(classifier: FewShotClassifier, picture: np.ndarray) -> d
     return {str(name): float(value) for name, value in zip(classifier.classes_, probabilities)}
 
 
-def verdict(classifier: FewShotClassifier, probabilities: dict[str, float]) -> str:
-    """The most probable class as bin/predict names it: "none of these" where it is below the threshold."""
-    best = max(probabilities, key=probabilities.__getitem__)
-    return best if probabilities[best] >= classifier.threshold_ else NONE_OF_THESE
+def verdict(classifier: FewShotClassifier, picture: np.ndarray) -> str:
+    """The most probable class of a picture (H, W, C) uint8, or "none of these", as bin/predict says it."""
+    if classifier.resemblance(picture[np.newaxis])[0] < classifier.threshold_:
+        return NONE_OF_THESE
+    return str(classifier.predict(picture[np.newaxis])[0])
 
 
 def pack_classifier(classifier: FewShotClassifier, folder: pathlib.Path) -> pathlib.Path:

@@ -90,7 +90,7 @@ class Page:
         if classifier is None or picture is None:
             return "", None
         probabilities = class_probabilities(classifier, picture)
-        return verdict(classifier, probabilities), probabilities
+        return verdict(classifier, picture), probabilities
 
     def pack(self, classifier: Optional[FewShotClassifier], said: str) -> tuple:
         """The button that downloads the classifier, and the message."""

@@ -28,6 +28,7 @@ class Answer:
       probability: of the most probable class, whatever `class_name` is.
       top: the most probable classes with their probabilities, most probable first; as many as were asked for.
       error: instead of all that, why the file was left out.
+      resemblance: to the class that it resembles most, from 0 to 1: what "none of these" is decided by.
     """
 
     file: str
@@ -35,11 +36,13 @@ class Answer:
     probability: float = 0.0
     top: tuple[tuple[str, float], ...] = ()
     error: Optional[str] = None
+    resemblance: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the class is None for "none of these"."""
         known = None if self.class_name == NONE_OF_THESE else self.class_name
         values: dict[str, Any] = {"file": self.file, "class": known, "probability": self.probability}
+        values["resemblance"] = self.resemblance
         if self.top:
             values["top"] = [{"class": name, "probability": value} for name, value in self.top]
         return values
@@ -67,12 +70,13 @@ def ask(
     pictures = read_pictures(files, classifier.preprocessing)
     while batch := list(itertools.islice(pictures, _AT_ONCE)):
         images = [picture.image for picture in batch if picture.image is not None]
-        probabilities = iter(classifier.probabilities(np.stack(images)) if images else ())
+        answers = classifier.ask(np.stack(images)) if images else None
+        said = iter(zip(answers.probabilities, answers.resemblance) if answers else ())
         for picture in batch:
             if picture.image is None:
                 yield Answer(picture.path, error=picture.error)
             else:
-                yield _answer(classifier, picture, next(probabilities), threshold, top)
+                yield _answer(classifier, picture, *next(said), threshold, top)
 
 
 @contextlib.contextmanager
@@ -127,13 +131,15 @@ def _answer(
     classifier: GeneratedClassifier,
     picture: ReadPicture,
     probabilities: np.ndarray,
+    resemblance: float,
     threshold: Optional[float],
     top: int,
 ) -> Answer:
     order = np.argsort(-probabilities, kind="stable")[:top]
     return Answer(
         file=picture.path,
-        class_name=classifier.answer(probabilities, threshold),
+        class_name=classifier.answer(probabilities, resemblance, threshold),
         probability=float(probabilities.max()),
+        resemblance=float(resemblance),
         top=tuple((classifier.class_names[place], float(probabilities[place])) for place in order),
     )

@@ -1,12 +1,13 @@
 """How sure a classifier is: the temperature of its probabilities and the threshold below which it says "none of these".
 
-Both are set from the support set alone, by asking about support pictures as if they were new ones:
+Both are set from the support set alone, by asking about support pictures as if they were new ones. How much each resembles
+its own class and the others (`resemblance.py`) then says what a known picture and one of none of the classes look like.
 
 * *Leave one out*, where classes have two pictures or more: a classifier is generated without the picture and asked
   about it.
 * *Copies*, where most classes have one picture: moved and turned copies are asked about. They are closer to their
   original than a new picture of the class is. So probabilities are only ever made less sure by them (the temperature
-  is 1 or more), and the threshold is set half-way between guessing and what copies reach.
+  is 1 or more), and the threshold is set nearer to what the other classes reach.
 
 Few pictures cannot tell the temperature well: it is held near 1, what meta-training made right on average, by a normal
 prior on its logarithm.
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
+
+from hypertransformer_tf.deployment.resemblance import class_means, resemblance_to_classes
 
 if TYPE_CHECKING:
     from hypertransformer_tf.cnn.weights import GeneratedWeights
@@ -34,7 +37,7 @@ _SAMPLES_IN_ALL = 65_536
 
 _TEMPERATURES = np.exp(np.linspace(-2.0, 2.0, 401))  # 0.14 to 7.4
 _PRIOR_SPREAD = np.log(2.0)
-_KEPT = 0.95  # share of known, rightly recognised pictures that the threshold lets pass
+_SHARE_OF_KNOWN = {LEAVE_ONE_OUT: 0.5, COPIES: 0.35}  # in the threshold; the rest is that of the other classes
 _BINS = 10
 
 # degrees, and shifts right and down as parts of the side
@@ -42,9 +45,17 @@ _COPIES = ((8, 0.06, 0.0), (-8, 0.0, 0.06), (8, 0.0, -0.06), (-8, -0.06, 0.0))
 
 
 class HeldOut(NamedTuple):
-    """Logits (N, n_way) and labels (N,) of pictures asked about as if they were new, and by which method."""
+    """Pictures asked about as if they were new.
+
+    Attributes:
+      logits: (N, n_way).
+      resemblance: (N, n_way) from 0 to 1, see `resemblance.py`.
+      labels: (N,).
+      method: `leave one out` or `copies`.
+    """
 
     logits: np.ndarray
+    resemblance: np.ndarray
     labels: np.ndarray
     method: str
 
@@ -55,7 +66,7 @@ class Calibration:
 
     Attributes:
       temperature: logits are divided by it before the softmax.
-      threshold: "none of these" where the highest probability is below.
+      threshold: "none of these" where the resemblance to every class is below.
       method: `leave one out` or `copies`.
       accuracy: on the pictures asked about, from 0 to 1; says little for `copies`.
       pictures: how many were asked about.
@@ -107,20 +118,21 @@ def ask_about_support(
     generate = functools.partial(model.generate, n_way=n_way) if generate is None else generate
     places = _places_to_leave_out(labels, n_way)
     if len(places) >= n_way:
-        return HeldOut(_leave_each_out(model, images, labels, places, generate), labels[places], LEAVE_ONE_OUT)
+        logits, resemblance = _leave_each_out(model, images, labels, places, generate, n_way)
+        return HeldOut(logits, resemblance, labels[places], LEAVE_ONE_OUT)
     known = np.flatnonzero(labels >= 0)
     copies = np.stack([_moved(images[place], *how) for place in known for how in _COPIES])
     weights = generate(images, labels)
-    logits = [
-        np.asarray(model.classify(copies[start : start + _MOST_ASKED], weights))
-        for start in range(0, len(copies), _MOST_ASKED)
-    ]
-    return HeldOut(np.concatenate(logits), np.repeat(labels[known], len(_COPIES)), COPIES)
+    parts = [copies[start : start + _MOST_ASKED] for start in range(0, len(copies), _MOST_ASKED)]
+    logits = np.concatenate([model.classify(part, weights) for part in parts])
+    features = np.concatenate([model.features(part, weights) for part in parts])
+    means = class_means(np.asarray(model.features(images, weights)), labels, n_way)
+    return HeldOut(logits, resemblance_to_classes(features, means), np.repeat(labels[known], len(_COPIES)), COPIES)
 
 
 def calibration_from(held_out: HeldOut) -> Calibration:
     """Temperature and threshold from logits of pictures whose class is known."""
-    logits, labels, method = held_out
+    logits, resemblance, labels, method = held_out
     allowed = _TEMPERATURES if method == LEAVE_ONE_OUT else _TEMPERATURES[_TEMPERATURES >= 1.0]
     losses = _losses(logits, labels, allowed)
     total = losses.sum(1)
@@ -130,7 +142,7 @@ def calibration_from(held_out: HeldOut) -> Calibration:
     without = allowed[np.argmin(total[:, np.newaxis] - losses + _prior(allowed)[:, np.newaxis], axis=0)]
     return Calibration(
         temperature=temperature,
-        threshold=_threshold(probabilities, labels, method),
+        threshold=_threshold(resemblance, labels, method),
         method=method,
         accuracy=float(np.mean(probabilities.argmax(1) == labels)),
         pictures=len(labels),
@@ -173,12 +185,12 @@ def _losses(logits: np.ndarray, labels: np.ndarray, temperatures: np.ndarray) ->
     return losses
 
 
-def _threshold(probabilities: np.ndarray, labels: np.ndarray, method: str) -> float:
-    """What `_KEPT` of the rightly recognised pictures reach; for copies half-way from there to guessing."""
-    highest, right = probabilities.max(1), probabilities.argmax(1) == labels
-    reached = float(np.quantile(highest[right] if right.any() else highest, 1.0 - _KEPT))
-    guessing = 1.0 / probabilities.shape[1]
-    return reached if method == LEAVE_ONE_OUT else (reached + guessing) / 2.0
+def _threshold(resemblance: np.ndarray, labels: np.ndarray, method: str) -> float:
+    """Between the resemblance that pictures of a class have to it, and the greatest that they have to the others."""
+    own = labels[:, np.newaxis] == np.arange(resemblance.shape[1])
+    known, others = resemblance[own], np.where(own, 0.0, resemblance).max(axis=1)
+    share = _SHARE_OF_KNOWN[method]
+    return float(share * np.mean(known) + (1.0 - share) * np.mean(others))
 
 
 def _places_to_leave_out(labels: np.ndarray, n_way: int) -> np.ndarray:
@@ -194,19 +206,28 @@ def _places_to_leave_out(labels: np.ndarray, n_way: int) -> np.ndarray:
 
 
 def _leave_each_out(
-    model: "HyperTransformer", images: np.ndarray, labels: np.ndarray, places: np.ndarray, generate: Generate
-) -> np.ndarray:
-    """Logits (N, n_way) of the pictures at `places`, each by a classifier that has not seen it."""
+    model: "HyperTransformer",
+    images: np.ndarray,
+    labels: np.ndarray,
+    places: np.ndarray,
+    generate: Generate,
+    n_way: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and resemblance, each (N, n_way), of the pictures at `places`, each by a classifier that has not seen it."""
     at_once = max(1, _SAMPLES_AT_ONCE // len(labels))
-    logits = []
+    logits, resemblance = [], []
     for start in range(0, len(places), at_once):
         left_out = places[start : start + at_once]
+        here = np.arange(len(left_out))
         mask = np.zeros((len(left_out), len(labels)), np.float32)
-        mask[np.arange(len(left_out)), left_out] = 1.0
+        mask[here, left_out] = 1.0
         support = np.broadcast_to(images, (len(left_out), *images.shape))
         weights = generate(support, np.broadcast_to(labels, mask.shape), mask)
         logits.append(np.asarray(model.classify(images[left_out][:, np.newaxis], weights))[:, 0])
-    return np.concatenate(logits)
+        features = np.asarray(model.features(support, weights))
+        means = class_means(features, labels, n_way, mask)
+        resemblance.append(resemblance_to_classes(features[here, left_out][:, np.newaxis], means)[:, 0])
+    return np.concatenate(logits), np.concatenate(resemblance)
 
 
 def _moved(image: np.ndarray, degrees: float, right: float, down: float) -> np.ndarray:

@@ -56,7 +56,8 @@ def make_card(
         "support": [{"file": each.file, "sha256": each.sha256, "class": each.class_name} for each in support.files],
         "temperature": calibration.temperature,
         "threshold": calibration.threshold,
-        "threshold_means": "none of these, where the highest probability is below",
+        "threshold_means": "none of these, where the resemblance is below: the greatest cosine between what the logits "
+        "layer reads and a row of class_means in weights.npz; the exported files give probabilities alone",
         "leave_one_out": calibration.leave_one_out(),
         "calibration": calibration.to_dict(),
         "formats": dict(formats),

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import zipfile
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Mapping, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -23,13 +23,28 @@ from hypertransformer_tf.deployment.card_checksum import KEY, card_checksum
 from hypertransformer_tf.deployment.listed_files import changed_file
 from hypertransformer_tf.deployment.picture_files import shown
 from hypertransformer_tf.deployment.preprocessing import Preprocessing
+from hypertransformer_tf.deployment.resemblance import resemblance_to_classes
 from hypertransformer_tf.deployment.support_folder import NONE_OF_THESE
 from hypertransformer_tf.deployment.weights_file import read_weights
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.quiet_import import import_quietly
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CARD, LABELS, WEIGHTS = "card.json", "labels.txt", "weights.npz"
+
+
+class Answers(NamedTuple):
+    """What a classifier says of N pictures.
+
+    Attributes:
+      logits: (N, n_classes) float32.
+      probabilities: (N, n_classes) float64, calibrated.
+      resemblance: (N,) from 0 to 1, that to the class which each resembles most; see `resemblance.py`.
+    """
+
+    logits: np.ndarray
+    probabilities: np.ndarray
+    resemblance: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +55,7 @@ class GeneratedClassifier:
       class_names: in the order of the probabilities.
       preprocessing: how pictures are prepared.
       temperature: of the probabilities.
-      threshold: "none of these" where the highest probability is below.
+      threshold: "none of these" where the resemblance to the classes is below.
       cnn: settings of the CNN.
       arrays: its weights, by the names in weights.npz.
       card: everything that card.json says.
@@ -62,23 +77,29 @@ class GeneratedClassifier:
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (N, n_classes) float64 of pictures (N, size, size, C) uint8, fitted but not inverted."""
-        return softmax(self.logits(images) / self.temperature)
+        return self.ask(images).probabilities
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Logits (N, n_classes) float32 of pictures (N, size, size, C) uint8, fitted but not inverted."""
+        return self.ask(images).logits
+
+    def ask(self, images: np.ndarray) -> Answers:
+        """All that the classifier says of pictures (N, size, size, C) uint8, fitted but not inverted."""
         import_quietly("tensorflow")
-        from hypertransformer_tf.cnn.run import run_cnn
+        from hypertransformer_tf.cnn.run import read_features, run_convolutions, run_logits
         from hypertransformer_tf.model.images import scale_images
 
         images = scale_images(np.asarray(self.preprocessing.finish(images))[np.newaxis])
-        logits, _ = run_cnn(images, self._weights, self._architecture, self.cnn.activation)
-        return np.asarray(logits)[0]
+        last_map, _ = run_convolutions(images, self._weights, self._architecture, self.cnn.activation)
+        logits = np.asarray(run_logits(last_map, self._weights.logits, self._architecture.logits))[0]
+        features = np.asarray(read_features(last_map, self._architecture.logits))[0]
+        resemblance = resemblance_to_classes(features, self.arrays["class_means"]).max(axis=1)
+        return Answers(logits, softmax(logits / self.temperature), resemblance)
 
-    def answer(self, probabilities: np.ndarray, threshold: Optional[float] = None) -> str:
-        """The class of one picture's probabilities (n_classes,), or "none of these"; `threshold` 0: always a class."""
-        best = int(np.argmax(probabilities))
+    def answer(self, probabilities: np.ndarray, resemblance: float, threshold: Optional[float] = None) -> str:
+        """The most probable class (of n_classes), or "none of these"; `threshold` 0: always a class."""
         least = self.threshold if threshold is None else threshold
-        return self.class_names[best] if probabilities[best] >= least else NONE_OF_THESE
+        return self.class_names[int(np.argmax(probabilities))] if resemblance >= least else NONE_OF_THESE
 
     @functools.cached_property
     def _architecture(self) -> Architecture:
@@ -189,6 +210,7 @@ def _check_whole(classifier: GeneratedClassifier) -> None:
         f"convolution_{spec.index}/kernel": spec.kernel_shape for spec in architecture.convolutions
     }
     wanted["logits/kernel"] = (architecture.logits.input_size, len(names))
+    wanted["class_means"] = (len(names), architecture.logits.input_size)
     for name, shape in wanted.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")

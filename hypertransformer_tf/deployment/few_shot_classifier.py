@@ -10,10 +10,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from hypertransformer_tf.deployment.calibration import Calibration, calibrate, softmax
-from hypertransformer_tf.deployment.classifier_folder import GeneratedClassifier, read_classifier
+from hypertransformer_tf.deployment.classifier_folder import Answers, GeneratedClassifier, read_classifier
 from hypertransformer_tf.deployment.label_names import check_class_names, labels_of_names, type_of_labels
 from hypertransformer_tf.deployment.picture_arrays import fit_pictures, white_of
 from hypertransformer_tf.deployment.preprocessing import Preprocessing, should_invert
+from hypertransformer_tf.deployment.resemblance import support_means
 from hypertransformer_tf.deployment.support_folder import MOST_PICTURES, SupportFile, SupportSet
 from hypertransformer_tf.deployment.trained_models import TrainedModel, load_model
 from hypertransformer_tf.deployment.weights_file import read_weights, weights_file
@@ -87,13 +88,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class (N,) of each picture."""
-        places = self._logits(X).argmax(1)
+        places = self._ask(X).logits.argmax(1)
         return self.classes_[places]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Calibrated probabilities (N, n_classes) float64, in the order of `classes_`."""
-        logits = self._logits(X)
-        return softmax(logits / self.temperature_)
+        return softmax(self._ask(X).logits / self.temperature_)
+
+    def resemblance(self, X: Any) -> np.ndarray:
+        """How much each picture resembles the class that it resembles most: (N,) from 0 to 1; see `threshold_`."""
+        return self._ask(X).resemblance
 
     @property
     def calibration_(self) -> Optional[Calibration]:
@@ -115,7 +119,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def threshold_(self) -> float:
-        """Pictures whose highest probability is below are of none of the classes, as bin/predict says it."""
+        """Pictures whose `resemblance` is below are of none of the classes, as bin/predict says it."""
         found = self.calibration_
         return self.classifier_.threshold if found is None else found.threshold
 
@@ -172,12 +176,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         loaded.classes_ = labels_of_names(classifier.class_names, classifier.card.get("label_type"))
         return loaded
 
-    def _logits(self, X: Any) -> np.ndarray:
+    def _ask(self, X: Any) -> Answers:
         check_is_fitted(self)
         white = self.white if self.white is not None else self.white_
         images = fit_pictures(X, self.classifier_.preprocessing, white)
         parts = [images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE)]
-        return np.concatenate([self.classifier_.logits(part) for part in parts])
+        return Answers(*map(np.concatenate, zip(*map(self.classifier_.ask, parts))))
 
     def __sklearn_clone__(self) -> "FewShotClassifier":
         # The model is shared: nothing here changes it, and scikit-learn would copy one that was given itself.
@@ -215,7 +219,7 @@ def _generate(trained: TrainedModel, support: SupportSet) -> dict[str, np.ndarra
     model, invert = trained.model, support.preprocessing.invert
     weights = model.generate(support.model_images(), support.labels, n_way=len(support.class_names))
     cnn = portable_cnn(weights, model.architecture, model.config.cnn.activation, temperature=1.0, invert=invert)
-    return read_weights(weights_file(cnn))
+    return read_weights(weights_file(cnn, support_means(model, support, weights)))
 
 
 def _files(X: Any, labels: np.ndarray, names: tuple[str, ...]) -> tuple[SupportFile, ...]:

@@ -7,6 +7,7 @@
 | `convolution_1/normalisation` | (4, c_out) | gamma, beta, mean and variance, one a row |
 | `own_share` | (convolutions,) | weights of a picture's own moments; only where they are used |
 | `logits/kernel`, `logits/bias` | (d, classes), (classes,) | before the temperature, which card.json has |
+| `class_means` | (classes, d) | what the logits layer reads, averaged over the support pictures of each class |
 
 All float32. An array costs 200 bytes beside its numbers, as much as 50 weights, hence the joint ones.
 """
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 _NORMALISATION = ("gamma", "beta", "mean", "variance")
 
 
-def weights_file(cnn: "PortableCnn") -> bytes:
-    """The content of weights.npz."""
+def weights_file(cnn: "PortableCnn", class_means: np.ndarray) -> bytes:
+    """The content of weights.npz: the CNN, and what "none of these" is decided by (`resemblance.py`)."""
     arrays: dict[str, Any] = {}
     for convolution in cnn.convolutions:
         prefix = f"convolution_{convolution.spec.index}"
@@ -35,6 +36,7 @@ def weights_file(cnn: "PortableCnn") -> bytes:
     if None not in shares:
         arrays["own_share"] = np.array(shares, np.float32)
     arrays["logits/kernel"], arrays["logits/bias"] = cnn.logits_kernel, cnn.logits_bias
+    arrays["class_means"] = class_means
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
     return content.getvalue()
@@ -45,7 +47,7 @@ def read_weights(content: bytes) -> dict[str, np.ndarray]:
 
     Returns:
       For each convolution `convolution_1/kernel`, `/bias` (if any), `/gamma`, `/beta`, `/mean`, `/variance` (c_out,),
-      and `/own_share` () if any; `logits/kernel` and `logits/bias`.
+      and `/own_share` () if any; `logits/kernel`, `logits/bias` and `class_means`.
 
     Raises:
       ValueError, KeyError, zipfile.BadZipFile: it is no such file.
@@ -53,6 +55,7 @@ def read_weights(content: bytes) -> dict[str, np.ndarray]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         stored: Mapping[str, np.ndarray] = {name: file[name] for name in file.files}
     arrays = {name: array for name, array in stored.items() if name.endswith(("/kernel", "/bias"))}
+    arrays["class_means"] = stored["class_means"]
     count = sum(name.endswith("/normalisation") for name in stored)
     for index in range(1, count + 1):
         rows = stored[f"convolution_{index}/normalisation"]

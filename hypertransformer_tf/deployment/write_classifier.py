@@ -18,6 +18,7 @@ from hypertransformer_tf.deployment.export_tflite import int8_tflite_classifier,
 from hypertransformer_tf.deployment.formats import FILES, check_formats
 from hypertransformer_tf.deployment.picture_graph import DIFFERENCES
 from hypertransformer_tf.deployment.portable_cnn import PortableCnn, portable_cnn
+from hypertransformer_tf.deployment.resemblance import support_means
 from hypertransformer_tf.deployment.standalone import standalone_model
 from hypertransformer_tf.deployment.support_folder import SupportSet
 from hypertransformer_tf.deployment.trained_models import TrainedModel
@@ -68,7 +69,7 @@ def write_classifier(
     )
     reference = _reference(trained, support, weights, calibration.temperature)
     with whole_directory(directory, marker=CARD, overwrite=overwrite) as folder:
-        (folder / WEIGHTS).write_bytes(weights_file(cnn))
+        (folder / WEIGHTS).write_bytes(weights_file(cnn, support_means(model, support, weights)))
         (folder / LABELS).write_text("".join(f"{name}\n" for name in support.class_names), encoding="utf-8")
         measured = {FILES[name]: _WRITERS[name](cnn, folder / FILES[name], reference) for name in formats}
         card = make_card(

@@ -1,5 +1,6 @@
 """The HyperTransformer: reads a support set, writes a CNN, and the CNN classifies the query set."""
 
+import numbers
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import keras
@@ -13,7 +14,7 @@ from hypertransformer_tf.cnn.readout import (
     read_convolution,
     read_logits,
 )
-from hypertransformer_tf.cnn.run import convolve, run_cnn
+from hypertransformer_tf.cnn.run import convolve, read_features, run_cnn, run_convolutions
 from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
 from hypertransformer_tf.keras_stack import build_once, layers_compute_as, variables_by_path
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
@@ -121,6 +122,8 @@ class HyperTransformer(keras.Model):
             class without a labelled sample (values are checked where they are known, that is, not inside a graph).
         """
         images, single = checks.episode_images("support_images", support_images, self.image_shape)
+        if isinstance(n_way, numbers.Integral):  # NumPy's too
+            n_way = int(n_way)
         if n_way is None or isinstance(n_way, int):
             checks.classes_of_episode(n_way, self.n_way)
             labels, mask = checks.support_labels(support_labels, support_mask, images, single, n_way or self.n_way)
@@ -140,12 +143,26 @@ class HyperTransformer(keras.Model):
         Returns:
           Logits ([T,] Q, n_way).
         """
+        images, weights, single = self._task_batch(query_images, weights)
+        logits = self.classify_with_heads(images, weights, dropout).logits
+        return logits[0] if single else logits
+
+    def features(self, query_images: Any, weights: GeneratedWeights) -> tf.Tensor:
+        """What the logits layer of the generated CNN reads: ([T,] Q, d). Arguments as for `classify`."""
+        images, weights, single = self._task_batch(query_images, weights)
+        features, _ = run_convolutions(
+            self.scaled(images), weights, self.architecture, self.config.cnn.activation, self.convolution_form
+        )
+        features = read_features(features, self.architecture.logits)
+        return features[0] if single else features
+
+    def _task_batch(self, query_images: Any, weights: GeneratedWeights) -> Tuple[tf.Tensor, GeneratedWeights, bool]:
+        """Both with the axis of a task batch, and whether it was missing. Raises UserError."""
         images, single = checks.episode_images("query_images", query_images, self.image_shape)
         checks.weights_of_episodes(weights, images, single)
         if single:
             weights = _map_weights(lambda weight: weight[tf.newaxis], weights)
-        logits = self.classify_with_heads(images, weights, dropout).logits
-        return logits[0] if single else logits
+        return images, weights, single
 
     def classify_with_heads(
         self, query_images: tf.Tensor, weights: GeneratedWeights, dropout: Optional[Dropout] = None
