@@ -40,6 +40,12 @@ def require_one_of(parameter: str, value: Any, allowed: Sequence[Any]) -> None:
         raise UserError(f"{parameter} = {value!r} is not known: use one of {', '.join(map(repr, allowed))}.")
 
 
+def require_number_of(parameter: str, value: Any, allowed: Sequence[int]) -> None:
+    """Raises UserError unless `value` is an integer (True and 3.0 are none) and one of `allowed`."""
+    if not is_whole_number(value) or value not in allowed:
+        raise UserError(f"{parameter} = {value!r}: it must be a whole number, one of {', '.join(map(str, allowed))}.")
+
+
 def require_flag(parameter: str, value: Any) -> None:
     """Raises UserError unless `value` is True or False."""
     if not isinstance(value, bool):

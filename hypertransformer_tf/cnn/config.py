@@ -7,7 +7,13 @@ read and refused before it is imported. Defaults are the paper's Omniglot model 
 import dataclasses
 
 import gin
-from hypertransformer_tf.config_checks import require_flag, require_one_of, require_rate, require_whole_number
+from hypertransformer_tf.config_checks import (
+    require_flag,
+    require_number_of,
+    require_one_of,
+    require_rate,
+    require_whole_number,
+)
 from hypertransformer_tf.errors import UserError
 
 CONVOLUTIONS = {  # of each architecture; `architecture.py` says what they are
@@ -64,7 +70,7 @@ class CnnConfig:
         require_one_of("cnn.activation", self.activation, ("relu", "leaky_relu"))
         require_rate("cnn.dropout", self.dropout)
         layers = CONVOLUTIONS[self.architecture]
-        require_one_of("cnn.trained_layers", self.trained_layers, tuple(range(-layers, layers + 1)))
+        require_number_of("cnn.trained_layers", self.trained_layers, tuple(range(-layers, layers + 1)))
         require_flag("cnn.separate_query_variables", self.separate_query_variables)
         require_one_of("cnn.normalisation", self.normalisation, NORMALISATIONS)
         require_one_of("cnn.warmup_heads", self.warmup_heads, ("none", "generated", "trained"))

@@ -9,13 +9,17 @@ from typing import Optional
 
 import gin
 from hypertransformer_tf.config_checks import (
+    is_real_number,
     require_flag,
     require_number_between,
+    require_number_of,
     require_one_of,
     require_rate,
     require_whole_number,
 )
 from hypertransformer_tf.errors import UserError
+
+_LARGEST_SIZE = 1e9
 
 
 @gin.configurable("features")
@@ -60,7 +64,7 @@ class FeaturesConfig:
         require_flag("features.nonlinear", self.nonlinear)
         require_one_of("features.logits", self.logits, ("convolution", "passthrough", "mix"))
         require_rate("features.local_dropout", self.local_dropout)
-        require_one_of("features.shared_layers", self.shared_layers, (0, 2, 3, 4))
+        require_number_of("features.shared_layers", self.shared_layers, (0, 2, 3, 4))
         require_whole_number("features.shared_dim", self.shared_dim, at_least=1)
         require_one_of("features.shared_padding", self.shared_padding, ("same", "valid"))
         require_flag("features.shared_batch_norm", self.shared_batch_norm)
@@ -122,10 +126,11 @@ class TransformerConfig:
         require_whole_number("transformer.embedding_dim", self.embedding_dim, at_least=1)
         for name in ("query_key_size", "value_size", "inner_size"):
             value = getattr(self, name)
-            known = isinstance(value, (int, float)) and not isinstance(value, bool)
+            known = is_real_number(value) and value <= _LARGEST_SIZE
             if not known or not (value > 0 or (value == 0 and name == "inner_size")):
                 raise UserError(
-                    f"transformer.{name} = {value!r} is not right: use a fraction of the token size, or a size above 3."
+                    f"transformer.{name} = {value!r} is not right: use a fraction of the token size, or a size above 3 "
+                    f"and up to {_LARGEST_SIZE:g}."
                 )
         require_one_of("transformer.attention", self.attention, ("softmax", "sigmoid"))
         require_one_of("transformer.activation", self.activation, ("relu", "gelu", "leaky_relu"))
