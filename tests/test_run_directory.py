@@ -1,5 +1,7 @@
 """What a run directory promises: one process at a time, one configuration, nothing written when refused."""
 
+import errno
+import io
 import json
 import os
 import pathlib
@@ -184,6 +186,61 @@ def test_a_damaged_configuration_is_named_and_not_overwritten(tmp_path):
     with pytest.raises(UserError, match="config.json cannot be read"):
         _open(tmp_path)
     assert (tmp_path / "config.json").read_text() == '{"episodes": '
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "null", "{}", '{"n_way": 5, "image_shape": [28, 28, 1]}', '{"a": {}, "b": 1}']
+)
+def test_a_config_json_of_something_else_marks_no_run(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    before = _tree(tmp_path)
+    for use in (_open, run_directory.read_configuration):
+        with pytest.raises(UserError, match=f"{tmp_path} is not a run directory"):
+            use(tmp_path)
+    assert _tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"starts": 3}', '{"starts": [1]}', "\0"])
+def test_a_damaged_record_is_set_aside_once_the_run_begins(tmp_path, content, caplog):
+    _open(tmp_path).close()
+    (tmp_path / "run.json").write_text(content)
+    with _open(tmp_path) as run:
+        assert (tmp_path / "run.json").read_text() == content and not caplog.messages
+        run.begin(0)
+    assert (tmp_path / "run.json.damaged").read_text() == content
+    assert len(json.loads((tmp_path / "run.json").read_text())["starts"]) == 1
+    (said,) = caplog.messages
+    assert said.startswith(f"{tmp_path / 'run.json'} is damaged and was renamed to run.json.damaged;")
+
+
+class _FileOnAFullDisk(io.FileIO):
+    def write(self, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("folder", ["", "runs/first"])
+def test_a_new_run_on_a_full_disk_leaves_nothing(tmp_path, folder, monkeypatch, caplog):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(run_directory, "open", lambda path, *_, **__: _FileOnAFullDisk(path, "a+"), raising=False)
+    with pytest.raises(SaveError, match="cannot be written: No space left on device; make room"):
+        _open(tmp_path / folder)
+    assert not list(tmp_path.iterdir()) and not caplog.messages
+    monkeypatch.undo()
+    _open(tmp_path / folder).close()
+
+
+def test_a_lock_that_cannot_be_closed_is_released_all_the_same(tmp_path):
+    class Lock:
+        def close(self):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    run = _open(tmp_path)
+    run._lock.close()
+    run._lock = Lock()
+    run.close()
 
 
 def test_what_is_no_run_cannot_be_read_as_one(tmp_path):

@@ -206,6 +206,21 @@ def test_a_full_disk_ends_with_status_one_and_leaves_the_last_checkpoint(
     assert_same_state(latest(run), latest(six_steps))
 
 
+def test_a_run_that_cannot_begin_on_a_full_disk_ends_with_status_one_and_leaves_nothing(
+    gin_file, tmp_path, monkeypatch, capsys
+):
+    glyphs()  # into the cache
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert run_here(monkeypatch, "train", f"--gin_file={gin_file}", f"--run_dir={tmp_path / 'runs' / 'new'}") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "No space left on device; make room, or choose another --run_dir" in said
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     "changes, says",
     [

@@ -23,7 +23,7 @@ def read_configuration(path: Union[str, os.PathLike]) -> dict[str, dict[str, Any
     """
     file = pathlib.Path(path) / "config.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        configuration = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path} is not a run directory (no config.json in it): give the directory that "
@@ -32,6 +32,14 @@ def read_configuration(path: Union[str, os.PathLike]) -> dict[str, dict[str, Any
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged"
         raise UserError(f"{file} cannot be read: {reason}.") from None
+    if not _is_configuration(configuration):
+        raise UserError(f"{path} is not a run directory (its config.json is something else's): choose another one.")
+    return configuration
+
+
+def _is_configuration(value: Any) -> bool:
+    # Presets, and much other software, keep a config.json too.
+    return isinstance(value, dict) and bool(value) and all(isinstance(part, dict) for part in value.values())
 
 
 def differences(old: Configuration, new: Configuration) -> list[str]:

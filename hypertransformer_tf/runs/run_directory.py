@@ -9,6 +9,7 @@ checkpoints/    see `checkpoints.py`
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -24,6 +25,8 @@ from hypertransformer_tf.runs.run_configuration import Configuration
 from hypertransformer_tf.runs.run_configuration import read_configuration as read_configuration
 
 _LOCK = ".lock"
+_RECORD = "run.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class RunDirectory:
@@ -48,6 +51,7 @@ class RunDirectory:
     Raises:
       UserError: the folder is a file, cannot be written, holds something that is no run or a run of
         another configuration or with other data, or another process is using it.
+      SaveError: the disk is full; nothing is left of a new run.
     """
 
     def __init__(
@@ -65,28 +69,32 @@ class RunDirectory:
         self._configuration = json.loads(json.dumps(configuration))
         self._text, self._data = configuration_text, data
         self._check_can_be_used()
-        self._begun = False
+        self._begun = self.is_new = False
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self._lock = _acquire(self.path)
-        except UserError:
+        except (UserError, SaveError):
             _remove_empty(self._made)
             raise
         try:
             # Another process may have begun a run here between the first look and the lock.
             self.is_new = self._check_can_be_used()
-            self._record = self._read_record()
+            record = self._read_record()
+            self._record_is_damaged = record is None
+            self._record = record or {"starts": []}
             self._record["starts"].append(
                 run_record.describe_start(seed, sys.argv if command_line is None else command_line)
             )
             if self.is_new:
                 self._write_all()
         except BaseException:
+            if self.is_new:
+                self._withdraw()
             self.close()
             raise
 
     def begin(self, step: int, devices: Optional[Mapping[str, Any]] = None) -> Optional[str]:
-        """Notes from which step this start goes on, and drops metrics past it.
+        """Notes from which step this start goes on, and drops metrics past it; a damaged run.json is set aside.
 
         Args:
           step: steps done before.
@@ -101,6 +109,7 @@ class RunDirectory:
         earlier, start = self._record["starts"][:-1], self._record["starts"][-1]
         start.update(from_step=step, **({"devices": dict(devices)} if devices else {}))
         if not self.is_new:
+            self._set_damaged_record_aside()
             try:
                 self._write_all()
             except UserError as error:
@@ -147,7 +156,8 @@ class RunDirectory:
     def close(self) -> None:
         """Releases the folder for other processes. May be called twice."""
         self._metrics.close()
-        self._lock.close()
+        with contextlib.suppress(OSError):  # some file systems say only now that the disk was full
+            self._lock.close()
 
     def __enter__(self) -> "RunDirectory":
         return self
@@ -161,16 +171,35 @@ class RunDirectory:
 
     def _withdraw(self) -> None:
         """Takes back a run that could not begin: its files, and the folders that were made for it."""
-        for name in ("config.json", "config.gin", data_record.FILE, "run.json", _LOCK):
+        for name in ("config.json", "config.gin", data_record.FILE, _RECORD, _LOCK):
             (self.path / name).unlink(missing_ok=True)
         _remove_empty((self.checkpoints, *self._made))
 
-    def _read_record(self) -> dict[str, Any]:
+    def _read_record(self) -> Optional[dict[str, Any]]:
+        """What run.json says, or None where it is damaged."""
         try:
-            record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-            return {"starts": list(record["starts"])}
-        except (OSError, ValueError, KeyError, TypeError):
+            starts = json.loads((self.path / _RECORD).read_text(encoding="utf-8"))["starts"]
+        except FileNotFoundError:
             return {"starts": []}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        is_whole = isinstance(starts, list) and all(isinstance(start, dict) for start in starts)
+        return {"starts": starts} if is_whole else None
+
+    def _set_damaged_record_aside(self) -> None:
+        if not self._record_is_damaged:
+            return
+        aside = self.path / f"{_RECORD}.damaged"
+        try:
+            os.replace(self.path / _RECORD, aside)
+        except OSError as error:
+            raise SaveError(f"{self.path / _RECORD} could not be set aside: {error.strerror or error}.") from error
+        self._record_is_damaged = False
+        logging.warning(
+            "%s is damaged and was renamed to %s; the record of this run's starts begins anew.",
+            self.path / _RECORD,
+            aside.name,
+        )
 
     def _check_can_be_used(self) -> bool:
         """Whether a run would be new here. Writes nothing."""
@@ -190,7 +219,7 @@ class RunDirectory:
                 _write_json(self.path / data_record.FILE, self._data)
             _write_json(self.path / "config.json", self._configuration)
             atomic_file.write_atomically(self.path / "config.gin", self._text.encode())
-            _write_json(self.path / "run.json", self._record)
+            _write_json(self.path / _RECORD, self._record)
             self.checkpoints.mkdir(exist_ok=True)
             atomic_file.remove_partial_files(self.checkpoints)
         except OSError as error:
@@ -198,9 +227,9 @@ class RunDirectory:
 
     def _write_record(self) -> None:
         try:
-            _write_json(self.path / "run.json", self._record)
+            _write_json(self.path / _RECORD, self._record)
         except OSError as error:
-            raise SaveError(f"{self.path / 'run.json'} could not be written: {error.strerror or error}.") from error
+            raise SaveError(f"{self.path / _RECORD} could not be written: {error.strerror or error}.") from error
 
 
 def _check_folder(path: pathlib.Path, configuration: Configuration) -> bool:
@@ -231,27 +260,27 @@ def _is_ours(entry: pathlib.Path) -> bool:
     return entry.name in (_LOCK, data_record.FILE) or atomic_file.is_partial(entry)
 
 
-def _acquire(path: pathlib.Path) -> IO[str]:
+def _acquire(path: pathlib.Path) -> IO[bytes]:
     """Makes the folder if need be and locks it; the lock goes when the file is closed or the process ends."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        file = open(path / _LOCK, "a+", encoding="utf-8")
+        file = open(path / _LOCK, "ab+", buffering=0)
     except (OSError, ValueError) as error:  # ValueError: a null character
         raise _cannot_write(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
     except BlockingIOError:
         file.seek(0)
-        holder = file.read().strip() or "unknown"
+        holder = file.read().decode(errors="replace").strip() or "unknown"
         file.close()
         raise UserError(
             f"Run directory {path} is being used by process {holder}: wait until it ends, or choose another --run_dir."
         ) from None
     except OSError as error:
         logging.warning("%s cannot be locked (%s): take care that no second process trains in it.", path, error)
+    with contextlib.suppress(OSError):  # the number is only for the message above; the disk may be full
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
     return file
 
 
@@ -265,6 +294,8 @@ def _write_json(path: pathlib.Path, value: Any) -> None:
     atomic_file.write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def _cannot_write(path: pathlib.Path, error: Exception) -> UserError:
+def _cannot_write(path: pathlib.Path, error: Exception) -> Union[UserError, SaveError]:
     reason = getattr(error, "strerror", None) or error
+    if getattr(error, "errno", None) in _FULL:
+        return SaveError(f"Run directory {path} cannot be written: {reason}; make room, or choose another --run_dir.")
     return UserError(f"Run directory {path} cannot be written: {reason}; choose another --run_dir.")
