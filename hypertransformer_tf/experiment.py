@@ -20,7 +20,9 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.config import EvaluationConfig
 from hypertransformer_tf.experiment_checks import check_together
 from hypertransformer_tf.layers.config import FeaturesConfig, TransformerConfig
+from hypertransformer_tf.layers.feature_sizes import check_shared_extractor
 from hypertransformer_tf.model.config import ModelConfig
+from hypertransformer_tf.model.token_sizes import check_heads
 from hypertransformer_tf.training.config import LossConfig, OptimizerConfig, TrainingConfig
 
 
@@ -69,13 +71,20 @@ class Experiment:
         return ModelConfig(self.cnn, self.features, self.transformer, self.generator)
 
     def check_image_size(self) -> None:
-        """Raises UserError where the CNN is too deep for images of `data.image_size`."""
-        side = self.data.image_size
+        """Raises UserError where a model for images of `data.image_size` could not be made.
+
+        The CNN or the shared extractor is too deep for them, or heads do not divide what comes to be a token's size.
+        """
+        side, is_baseline = self.data.image_size, self.method.name != "hypertransformer"
         with origins_said(self.origins):
             try:
-                build_architecture(self.cnn, (side, side, self.data.channels))
+                architecture = build_architecture(self.cnn, (side, side, self.data.channels))
+                if not is_baseline:
+                    check_shared_extractor(side, self.features.shared_layers, self.features.shared_padding)
             except UserError as error:
                 raise UserError(f"data.image_size = {side}: {error}") from None
+            if not is_baseline:
+                check_heads(self.model, architecture)
 
     @property
     def measured_episodes(self) -> EpisodeConfig:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from small_runs import TINY, experiment_of, run_command, tree, write_gin
 
+import hypertransformer_tf
 from hypertransformer_tf.runs.checkpoints import save_checkpoint
 from hypertransformer_tf.runs.run_directory import RunDirectory
 
@@ -117,6 +118,7 @@ def test_a_binding_that_nothing_uses(refused, gin_file):
         ("data.image_size = 7", "too small"),
         ("transformer.value_size = 9.0", "change one of the two"),
         ("training.validation_episodes = 1", "at least 2"),
+        ("features.shared_layers = 4.0", "whole number"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_where_it_was_set(refused, gin_file, binding, remedy):
@@ -175,6 +177,8 @@ def test_more_ways_than_classes(refused, gin_file):
     "bindings",
     [
         ["loss.variation = 0.5"],
+        ["transformer.variant = 'separate'", "transformer.heads = 2"],
+        ["features.shared_layers = 4", "features.shared_padding = 'valid'", "data.image_size = 16"],
         ["episodes.n_way = 401"],
         ["data.source = 'omniglot'", "episodes.k_shot = 19"],
         ["data.source = 'omniglot_averaged'", "episodes.n_way = 1151"],
@@ -331,6 +335,19 @@ def test_measuring_what_is_no_run(tmp_path, without_tensorflow, name):
     done = run_command("evaluate", f"--run_dir={tmp_path / name}", environment=without_tensorflow)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert f"{tmp_path / name} is not a run directory" in done.stderr and "bin/train" in done.stderr
+
+
+def test_a_preset_is_no_run(gin_file, without_tensorflow):
+    preset = pathlib.Path(hypertransformer_tf.__file__).parent / "presets" / "omniglot"
+    assert f"{preset} is not a run directory" in _refused_at(preset, gin_file, without_tensorflow)
+
+
+def test_measuring_queries_that_are_not_made_of_fives(tmp_path, without_tensorflow):
+    _existing_run(tmp_path / "run").close()
+    flags = (f"--run_dir={tmp_path / 'run'}", "--asked=in_fives", "--n_way=2", "--queries_per_class=3")
+    done = run_command("evaluate", *flags, environment=without_tensorflow)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "6 queries are not made of fives; change queries_per_class" in done.stderr
 
 
 def test_measuring_a_run_that_has_no_checkpoint(tmp_path, without_tensorflow):

@@ -7,6 +7,7 @@ import pytest
 from small_classifier import N_WAY, make_inductive_model
 from small_runs import run_here
 
+from hypertransformer_tf.deployment.model_files import ModelFiles
 from hypertransformer_tf.deployment.preset_accuracy import evaluate_preset, read_card
 from hypertransformer_tf.deployment.presets import save_preset
 from hypertransformer_tf.errors import UserError
@@ -48,6 +49,12 @@ def test_a_preset_is_measured_at_the_first_size_of_its_card(saved, monkeypatch, 
     }
     assert run_here(monkeypatch, "evaluate", *flags, "--n_way=2", "--k_shot=1") == 0
     assert capsys.readouterr().out.startswith("preset small: 2-way 1-shot accuracy on test classes")
+
+
+def test_queries_that_are_not_made_of_fives_are_refused_before_the_model_is_built(saved, monkeypatch):
+    monkeypatch.delattr(ModelFiles, "build")
+    with pytest.raises(UserError, match="9 queries are not made of fives"):
+        evaluate_preset(saved, asked="in_fives", queries_per_class=3)
 
 
 @pytest.mark.slow

@@ -5,13 +5,8 @@ import pytest
 
 from hypertransformer_tf.cnn.architecture import ConvolutionSpec
 from hypertransformer_tf.cnn.config import GeneratorConfig
-from hypertransformer_tf.cnn.readout import (
-    BlockLayout,
-    convolution_layout,
-    logits_layout,
-    read_convolution,
-    read_logits,
-)
+from hypertransformer_tf.cnn.layout import BlockLayout, convolution_layout, logits_layout
+from hypertransformer_tf.cnn.readout import read_convolution, read_logits
 
 SPEC = ConvolutionSpec(1, (8, 8, 2), (4, 4, 5), 3, 1, "SAME", 2, True)
 

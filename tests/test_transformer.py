@@ -7,7 +7,8 @@ import tensorflow as tf
 from layer_checks import check_layer, randomise
 
 from hypertransformer_tf.layers.dropout import Dropout
-from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer, FeedForward, TransformerSizes
+from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer, FeedForward
+from hypertransformer_tf.layers.transformer_sizes import TransformerSizes
 
 TOKENS = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32)
 ENCODED = np.random.default_rng(1).normal(size=(2, 4, 9)).astype(np.float32)

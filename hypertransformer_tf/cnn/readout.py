@@ -16,13 +16,6 @@ from hypertransformer_tf.cnn.weights import LogitsWeights
 ABSENT = -1e9  # logit of a class that the episode does not have
 
 
-class BlockLayout(NamedTuple):
-    """How many weight tokens a CNN layer has and how many values each of them writes."""
-
-    tokens: int
-    size: int
-
-
 class ConvolutionReadout(NamedTuple):
     """Generated tensors of a convolution; None where a tensor is not generated. Shapes as in `ConvolutionWeights`."""
 
@@ -30,19 +23,6 @@ class ConvolutionReadout(NamedTuple):
     bias: Optional[tf.Tensor]
     gamma: Optional[tf.Tensor]
     beta: Optional[tf.Tensor]
-
-
-def convolution_layout(spec: ConvolutionSpec, config: GeneratorConfig) -> BlockLayout:
-    """A token per output channel (`output`) or per kernel position (`spatial`)."""
-    positions, c_in, c_out = spec.kernel_size**2, spec.kernel_shape[2], spec.kernel_shape[3]
-    if config.allocation == "spatial":
-        return BlockLayout(positions, c_in * c_out)
-    return BlockLayout(c_out, positions * c_in + int(config.bias) + 2 * int(config.batch_norm))
-
-
-def logits_layout(n_way: int, input_size: int) -> BlockLayout:
-    """A token per class: `input_size` weights, then the bias."""
-    return BlockLayout(n_way, input_size + 1)
 
 
 def read_convolution(blocks: tf.Tensor, spec: ConvolutionSpec, config: GeneratorConfig) -> ConvolutionReadout:

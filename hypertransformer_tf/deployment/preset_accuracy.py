@@ -17,6 +17,7 @@ from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.evaluation.asked import check_asked
 from hypertransformer_tf.evaluation.evaluate import Evaluation
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.preset_files import CARD, find_preset
@@ -58,6 +59,7 @@ def evaluate_preset(
     if size[0] > files.n_way:
         raise UserError(f"{size[0]}-way episodes: the preset {files.name} tells 2 to {files.n_way} classes apart.")
     sampler = sampler_of(images_of(files, card, data_dir), split, *size, queries_per_class)
+    check_asked(asked, sampler.episodes.n_way * sampler.episodes.queries_per_class)
     import_quietly("tensorflow")
     from hypertransformer_tf.evaluation.protocol import Evaluator
 

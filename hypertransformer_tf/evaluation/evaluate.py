@@ -11,6 +11,7 @@ from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
+from hypertransformer_tf.evaluation.asked import check_asked
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.checkpoints import load_for_use
@@ -102,7 +103,7 @@ def evaluate(
 
     Raises:
       UserError: the directory is no run, has no checkpoint yet or trained only shared features, its data changed, the
-        split has too few classes, or n_way is more than the model was made for.
+        split has too few classes, n_way is more than the model was made for, or the queries are not made of fives.
     """
     require_whole_number("episodes", episodes, at_least=2)
     require_whole_number("query_batches", query_batches, at_least=1)
@@ -112,8 +113,6 @@ def evaluate(
             f"The run in {run_dir} trained its shared features only (loss.only_shared_head = True): there is no CNN to "
             "measure; begin another run with them by training.shared_features_from."
         )
-    images = load_images(experiment.data, experiment.episodes.most_classes)
-    check_same_data(run_dir, describe_data(images), "take the change back to measure it")
     given = {
         "n_way": n_way,
         "k_shot": k_shot,
@@ -125,6 +124,9 @@ def evaluate(
     most = experiment.episodes.most_classes
     if episodes_asked.n_way > most:
         raise UserError(f"{episodes_asked.n_way}-way episodes: the model in {run_dir} tells 2 to {most} classes apart.")
+    check_asked(asked, episodes_asked.n_way * episodes_asked.queries_per_class)
+    images = load_images(experiment.data, most)
+    check_same_data(run_dir, describe_data(images), "take the change back to measure it")
     with origins_said({**experiment.origins, **{f"episodes.{name}": f"--{name}" for name in others}}):
         sampler = experiment.evaluation_sampler(images, split, episodes_asked)
     checkpoint = load_for_use(pathlib.Path(run_dir) / "checkpoints", logging.warning)

@@ -6,13 +6,12 @@ import numpy as np
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.weights import GeneratedWeights
-from hypertransformer_tf.config_checks import require_one_of, require_whole_number
+from hypertransformer_tf.config_checks import require_whole_number
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
-from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
-from hypertransformer_tf.evaluation.asked import ASKED
+from hypertransformer_tf.evaluation.asked import check_asked
 from hypertransformer_tf.evaluation.config import EPISODES_AT_ONCE
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
@@ -63,7 +62,6 @@ class Evaluator:
 
         Together, the parts are what `measure` averages. Arguments and errors are its own otherwise.
         """
-        require_one_of("asked", asked, ASKED)
         require_whole_number("episodes", episodes, at_least=2)
         require_whole_number("query_batches", query_batches, at_least=1)
         parts_of_queries = _parts(sampler, asked)
@@ -110,9 +108,8 @@ def _parts(sampler: EpisodeSampler, asked: str) -> List[slice]:
     """Places in a query set of the pictures that are asked about at once; a query set lies class by class."""
     n_way, per_class = sampler.episodes.n_way, sampler.episodes.queries_per_class
     queries = n_way * per_class
+    check_asked(asked, queries)
     if asked == "in_fives":
-        if queries % 5:
-            raise UserError(f"asked = 'in_fives': {queries} queries are not made of fives; change queries_per_class.")
         return [slice(first, None, queries // 5) for first in range(queries // 5)]
     size = {"together": queries, "alone": 1, "by_class": per_class}[asked]
     return [slice(first, first + size) for first in range(0, queries, size)]

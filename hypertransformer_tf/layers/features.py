@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
 from hypertransformer_tf.cnn.precision import mean_over_space
-from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.keras_stack import build_once
+from hypertransformer_tf.layers.feature_sizes import check_shared_extractor, local_convolutions
 
 
 class LocalFeatures(keras.layers.Layer):
@@ -44,12 +44,9 @@ class LocalFeatures(keras.layers.Layer):
 
     @build_once
     def build(self, input_shape: Any) -> None:
-        side, channels = int(input_shape[1]), int(input_shape[-1])
-        kernel_size, usual_stride = min(self.kernel_size, side), 1 if side < self.kernel_size else 2
-        for index in range(1, self.layers + 1):
-            if side < kernel_size:
-                break
-            stride = usual_stride if index < self.layers else 1
+        channels = int(input_shape[-1])
+        kernel_size, strides = local_convolutions(int(input_shape[1]), self.layers, self.kernel_size)
+        for index, stride in enumerate(strides, start=1):
             kernel = self.add_weight(
                 name=f"convolution_{index}_kernel",
                 shape=(kernel_size, kernel_size, channels, self.features),
@@ -57,7 +54,7 @@ class LocalFeatures(keras.layers.Layer):
             )
             bias = self.add_weight(name=f"convolution_{index}_bias", shape=(self.features,), initializer="zeros")
             self.convolutions.append((kernel, bias, stride))
-            side, channels = (side - kernel_size) // stride + 1, self.features
+            channels = self.features
 
     @property
     def output_size(self) -> int:
@@ -173,7 +170,7 @@ class SharedFeatures(keras.layers.Layer):
 
     @build_once
     def build(self, input_shape: Any) -> None:
-        self._check_size(int(input_shape[-3]))
+        check_shared_extractor(int(input_shape[-3]), self.layers, self.padding)
         channels = int(input_shape[-1])
         for index in range(1, self.layers + 1):
             kernel = self.add_weight(
@@ -188,16 +185,6 @@ class SharedFeatures(keras.layers.Layer):
                 gamma = self.add_weight(name=f"norm_{index}_gamma", shape=(channels,), initializer="ones")
                 beta = self.add_weight(name=f"norm_{index}_beta", shape=(channels,), initializer="zeros")
                 self.norms.append((gamma, beta))
-
-    def _check_size(self, image_side: int) -> None:
-        side = image_side
-        for index in range(1, self.layers + 1):
-            if self.padding == "valid" and side < 3:
-                raise UserError(
-                    f"images of {image_side} pixels are too small for features.shared_layers = {self.layers} with "
-                    f"features.shared_padding = 'valid': use fewer layers, 'same', or larger images."
-                )
-            side = (side - 3) // 2 + 1
 
     def call(self, inputs: tf.Tensor, support_mask: Optional[tf.Tensor] = None) -> tf.Tensor:
         shape = tf.shape(inputs)

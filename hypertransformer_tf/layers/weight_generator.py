@@ -6,13 +6,14 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import keras
 import tensorflow as tf
 
-from hypertransformer_tf.cnn.readout import BlockLayout
+from hypertransformer_tf.cnn.layout import BlockLayout
 from hypertransformer_tf.keras_stack import build_once
 from hypertransformer_tf.layers.config import TransformerConfig
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
 from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
-from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer, TransformerSizes
+from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer
+from hypertransformer_tf.layers.transformer_sizes import TransformerSizes
 
 Features = Union[LocalFeatures, LogitsFeatures]
 Classes = Union[int, tf.Tensor]

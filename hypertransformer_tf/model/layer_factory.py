@@ -5,7 +5,7 @@ from typing import Any, List, Optional
 import keras
 
 from hypertransformer_tf.cnn.architecture import Architecture, ConvolutionSpec, LogitsSpec
-from hypertransformer_tf.cnn.readout import BlockLayout, convolution_layout, logits_layout
+from hypertransformer_tf.cnn.layout import BlockLayout, convolution_layout, logits_layout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures, SharedFeatures
 from hypertransformer_tf.layers.statistics import SupportStatistics
 from hypertransformer_tf.layers.trained_weights import TrainedConvolution, TrainedLogits
