@@ -3,10 +3,15 @@
 import dataclasses
 from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
+from hypertransformer_tf.cnn.architecture import reads_whole_map
+from hypertransformer_tf.cnn.config import CONVOLUTIONS
+from hypertransformer_tf.data.config import parse_source
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.training.config import DECAYING, SECOND_MOMENT
 
 Settings = Mapping[str, Any]
+# Sources that always bring a split of their own; a folder of pictures or a file of arrays may or may not.
+_SPLIT = ("omniglot", "omniglot_averaged", "cifar_fs", "fc100", "mini_imagenet", "tiered_imagenet", "leo_embeddings")
 
 
 class _Need(NamedTuple):
@@ -21,6 +26,15 @@ def _shared(parameter: str) -> _Need:
     return _Need(parameter, "features.shared_layers above 0", lambda parts: parts["features"].shared_layers > 0)
 
 
+def _with_cnn(parameter: str) -> _Need:
+    return _Need(parameter, "loss.only_shared_head = False", lambda parts: not parts["loss"].only_shared_head)
+
+
+def _without_split(parameter: str) -> _Need:
+    remedy = "a data.source without a split of its own"
+    return _Need(parameter, remedy, lambda parts: parse_source(parts["data"].source)[0] not in _SPLIT)
+
+
 def _optimizer(parameter: str, names: Sequence[str]) -> _Need:
     *first, last = map(repr, names)
     remedy = f"optimizer.name = {', '.join(first)} or {last}"
@@ -31,6 +45,33 @@ _NEEDS = (
     _shared("loss.shared_head"),
     _shared("loss.only_shared_head"),
     _shared("training.shared_features_from"),
+    # Not shared_dim: a file may include a model's settings and do without its shared extractor.
+    _shared("features.shared_padding"),
+    _shared("features.shared_batch_norm"),
+    _shared("features.shared_dropout"),
+    _Need(
+        "features.logits",
+        "cnn.architecture = " + " or ".join(repr(name) for name in CONVOLUTIONS if reads_whole_map(name)),
+        lambda parts: reads_whole_map(parts["cnn"].architecture),
+    ),
+    _Need(
+        "generator.allocation",
+        "a convolution that is generated (cnn.trained_layers)",
+        lambda parts: abs(parts["cnn"].trained_layers) < CONVOLUTIONS[parts["cnn"].architecture],
+    ),
+    *map(_with_cnn, ("loss.l2", "loss.variation", "loss.max_remove_labelled", "loss.max_remove_unlabelled")),
+    *map(_with_cnn, ("loss.head_steps", "loss.shared_head_steps")),
+    *map(_without_split, ("data.split_seed", "data.split_fractions")),
+    _Need(
+        "augmentation.angle_range",
+        "augmentation.rotation_probability above 0",
+        lambda parts: parts["augmentation"].rotation_probability > 0,
+    ),
+    _Need(
+        "image_augmentation.individually",
+        "image_augmentation.enabled = True",
+        lambda parts: parts["image_augmentation"].enabled,
+    ),
     _Need("loss.shared_head_steps", "loss.shared_head above 0", lambda parts: parts["loss"].shared_head > 0),
     _Need(
         "loss.head_steps",

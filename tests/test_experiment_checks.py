@@ -6,37 +6,71 @@ from small_runs import SMALL, experiment_of
 from hypertransformer_tf.errors import UserError
 
 NO_SHARED = ("features.shared_layers = 0",)
-SHARED_HEAD = ("loss.shared_head = 0.5",)
+ALONE = ("loss.shared_head = 0.5", "loss.only_shared_head = True")
+WHOLE_MAP = "cnn.architecture = 'maxpool-4-layer' or 'lgm-net' or 'no-convolutions'"
 
 
 @pytest.mark.parametrize(
-    "binding, others, remedy",
+    "named, others, remedy",
     [
         ("loss.shared_head = 0.5", NO_SHARED, "features.shared_layers above 0"),
-        ("loss.only_shared_head = True", (*NO_SHARED, *SHARED_HEAD), "features.shared_layers above 0"),
+        ("loss.shared_head = 0.5", (*NO_SHARED, "loss.only_shared_head = True"), "features.shared_layers above 0"),
         ("training.shared_features_from = 'runs/a'", NO_SHARED, "features.shared_layers above 0"),
+        ("features.shared_padding = 'valid'", NO_SHARED, "features.shared_layers above 0"),
+        ("features.shared_batch_norm = True", NO_SHARED, "features.shared_layers above 0"),
+        ("features.shared_dropout = 0.1", NO_SHARED, "features.shared_layers above 0"),
+        ("features.logits = 'mix'", (), WHOLE_MAP),
+        ("features.logits = 'passthrough'", ("cnn.architecture = '4-layer'",), WHOLE_MAP),
+        ("generator.allocation = 'spatial'", ("cnn.trained_layers = 3",), "a convolution that is generated"),
+        ("generator.allocation = 'spatial'", ("cnn.trained_layers = -3",), "a convolution that is generated"),
         ("loss.head_steps = 5", (), "cnn.warmup_heads"),
+        ("loss.head_steps = 5", (*ALONE, "cnn.warmup_heads = 'trained'"), "loss.only_shared_head = False"),
         ("cnn.warmup_heads = 'trained'", (), "loss.head_steps above 0"),
         ("loss.variation = 0.1", (), "generator.add_trained_weights = True"),
+        ("loss.variation = 0.1", (*ALONE, "generator.add_trained_weights = True"), "loss.only_shared_head = False"),
+        ("loss.l2 = 0.1", ALONE, "loss.only_shared_head = False"),
+        ("loss.shared_head_steps = 5", ALONE, "loss.only_shared_head = False"),
+        ("loss.max_remove_labelled = 0.1", ALONE, "loss.only_shared_head = False"),
+        ("loss.max_remove_unlabelled = 0.1", ALONE, "loss.only_shared_head = False"),
         ("loss.max_remove_unlabelled = 0.1", (), "episodes.unlabelled_per_class above 0"),
+        ("data.split_seed = 1", ("data.source = 'omniglot'",), "a data.source without a split of its own"),
+        ("data.split_seed = None", ("data.source = 'mini_imagenet:a'",), "a data.source without a split of its own"),
+        (
+            "data.split_fractions = (0.5, 0.25, 0.25)",
+            ("data.source = 'omniglot_averaged'",),
+            "a data.source without a split of its own",
+        ),
+        ("augmentation.angle_range = 30.0", (), "augmentation.rotation_probability above 0"),
+        (
+            "image_augmentation.individually = True",
+            ("image_augmentation.redraw_probability = 0.5",),
+            "image_augmentation.enabled = True",
+        ),
         ("optimizer.weight_decay = 0.1", (), "optimizer.name = 'sgdw', 'adamw' or 'lamb'"),
         ("optimizer.beta_2 = 0.9", ("optimizer.name = 'sgd'",), "optimizer.name = 'adam', 'adamw', 'nadam' or 'lamb'"),
-        ("optimizer.beta_2 = 0.9", ("optimizer.name = 'sgdw'",), "'adam'"),
+        ("optimizer.beta_2 = 0.9", ("optimizer.name = 'sgdw'",), "optimizer.name = 'adam', 'adamw', 'nadam' or 'lamb'"),
         ("optimizer.decay_rate = 0.5", ("optimizer.schedule = 'cosine'",), "optimizer.schedule = 'exponential'"),
     ],
 )
-def test_a_setting_without_effect_is_named_with_what_it_needs(binding, others, remedy):
+def test_a_setting_without_effect_is_named_with_what_it_needs(named, others, remedy):
     with pytest.raises(UserError) as caught:
-        experiment_of(*others, binding)
-    first = binding if "only" not in binding else "loss.shared_head = 0.5"
-    assert f"{first} would have no effect: it needs {remedy}" in str(caught.value) or remedy in str(caught.value)
-    assert "would have no effect" in str(caught.value)
+        experiment_of(*others, named)
+    assert f"{named} would have no effect: it needs {remedy}" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "bindings",
     [
-        ("loss.shared_head = 0.5", "loss.only_shared_head = True"),
+        ALONE,
+        ("features.shared_padding = 'valid'", "features.shared_batch_norm = True", "features.shared_dropout = 0.1"),
+        (*NO_SHARED, "features.shared_dim = 16"),  # of a file that this one includes
+        ("features.logits = 'mix'", "cnn.architecture = 'lgm-net'"),
+        ("features.logits = 'passthrough'", "cnn.architecture = 'no-convolutions'"),
+        ("generator.allocation = 'spatial'", "cnn.trained_layers = -2"),
+        ("data.split_seed = 1",),
+        ("data.split_fractions = (0, 0, 1)", "data.source = 'folder:a'"),
+        ("augmentation.angle_range = 30.0", "augmentation.rotation_probability = 0.5"),
+        ("image_augmentation.individually = True", "image_augmentation.enabled = True"),
         ("loss.head_steps = 5", "cnn.warmup_heads = 'generated'"),
         ("loss.variation = 0.1", "generator.add_trained_weights = True"),
         ("loss.max_remove_unlabelled = 0.1", "episodes.unlabelled_per_class = 1"),
@@ -66,3 +100,22 @@ def test_heads_that_do_not_divide_a_size_are_named(name):
     with pytest.raises(UserError, match=f"transformer.heads = 3 does not divide transformer.{name} = 8"):
         experiment_of("transformer.heads = 3", f"transformer.{name} = 8.0")
     experiment_of("transformer.heads = 4", f"transformer.{name} = 8.0", settings=SMALL)
+
+
+def test_images_too_small_for_the_shared_extractor_are_refused_before_there_is_a_model():
+    small = ("data.image_size = 16", "features.shared_layers = 4")
+    experiment_of(*small).check_image_size()
+    with pytest.raises(UserError, match="data.image_size = 16: .*too small for features.shared_layers = 4"):
+        experiment_of(*small, "features.shared_padding = 'valid'").check_image_size()
+    baseline = ("method.name = 'prototypical'", "features.shared_padding = 'valid'")  # reads nothing of them
+    experiment_of(*small, *baseline).check_image_size()
+
+
+def test_heads_that_do_not_divide_a_fraction_of_a_token_are_refused_before_there_is_a_model():
+    heads = ("transformer.heads = 3", "transformer.query_key_size = 0.5")
+    experiment_of(*heads).check_image_size()  # rounded up
+    said = "transformer.query_key_size = 0.5 makes a size of 8 of a token of 16, which transformer.heads = 3 does not"
+    with pytest.raises(UserError, match=said):
+        experiment_of(*heads, "transformer.variant = 'separate'").check_image_size()
+    with pytest.raises(UserError, match="makes a size of 0"):
+        experiment_of("transformer.value_size = 0.001").check_image_size()

@@ -90,6 +90,11 @@ def _plan_of(name: str) -> _Plan:
     return _PLANS.get(name) or _Plan("VALID", (1,) * CONVOLUTIONS[name], flatten=False)
 
 
+def reads_whole_map(name: str) -> bool:
+    """Whether the logits layer of an architecture reads the last feature map, and not its average over space."""
+    return _plan_of(name).flatten
+
+
 def _output_side(side: int, kernel_size: int, stride: int, padding: str, pool: int) -> int:
     if padding == "SAME":
         side = -(-side // stride)
