@@ -1,7 +1,7 @@
 """Memory that is freed stays with the process, for programs that need the same again at once.
 
-A step needs some 100 MB for moments. glibc gives pieces above 32 MB back when they are freed, and gets them anew, zeroed
-page by page, at the next step: up to a quarter of a step's time on a CPU.
+A step needs some 100 MB for moments. glibc gives pieces above 32 MB back when they are freed, and gets them anew,
+zeroed page by page, at the next step: up to a quarter of a step's time on a CPU.
 """
 
 import ctypes

@@ -99,7 +99,7 @@ def test_it_is_cloned_validated_and_piped(preset):
 def test_parameters_are_got_and_set(preset):
     classifier = FewShotClassifier(preset, white=16)
     assert classifier.get_params() == {"model": preset, "white": 16}
-    assert classifier.set_params(white=None).white is None and FewShotClassifier().model == "omniglot"
+    assert classifier.set_params(white=None).white is None and FewShotClassifier().model == "drawings"
     assert "FewShotClassifier" in repr(classifier)
 
 

@@ -108,7 +108,7 @@ def files(tracked):
 @pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel, files):
     names = set(_content(wheel))
-    assert {f"{PACKAGE}/gin/omniglot_4layer.gin", f"{PACKAGE}/presets/omniglot/model.safetensors"} < names
+    assert {f"{PACKAGE}/gin/omniglot_4layer.gin", f"{PACKAGE}/presets/drawings/model.safetensors"} < names
     about = f"{PACKAGE}-{__version__}.dist-info/"
     assert {name for name in names if not name.startswith(about)} == files
     assert f"{about}licenses/LICENSE" in names or f"{about}LICENSE" in names

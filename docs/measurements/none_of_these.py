@@ -3,9 +3,9 @@
     python docs/measurements/none_of_these.py --model=omniglot
 
 An episode has twice its n-way of Omniglot's test classes: a classifier is made for one half and asked about pictures
-of both. The score of a picture is its resemblance to the classes, which bin/predict compares with the threshold. Prints a
-Markdown table: area under the ROC curve over the pictures of all episodes, that of the highest probability for comparison,
-and what the classifiers' own thresholds do (in the first `--thresholds` episodes, as finding one takes long).
+of both. The score of a picture is its resemblance to the classes, which bin/predict compares with the threshold.
+Prints a Markdown table: area under the ROC curve over the pictures of all episodes, that of the highest probability for
+comparison, and what the classifiers' own thresholds do (in the first `--thresholds` episodes: finding one takes long).
 """
 
 import argparse
@@ -74,9 +74,7 @@ def main() -> None:
     flags = parser.parse_args()
     model = load_model(flags.model).model
     images = load_images(DataConfig(source="omniglot_averaged", image_size=model.image_shape[0]))
-    print(
-        "| n-way | k-shot | area, resemblance | area, highest probability | known classes refused | other classes taken |"
-    )
+    print("| n-way | k-shot | area, resemblance | area, probability | known classes refused | other classes taken |")
     print("| --- " * 6 + "|")
     for n_way, k_shot in SIZES:
         sizes = EpisodeConfig(n_way=2 * n_way, k_shot=k_shot, queries_per_class=QUERIES)

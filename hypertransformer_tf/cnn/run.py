@@ -50,7 +50,7 @@ def convolve(
 
 
 def read_features(features: tf.Tensor, spec: LogitsSpec) -> tf.Tensor:
-    """What the logits layer reads of the last feature map (T, N, H, W, C), flattened or averaged over space: (T, N, d)."""
+    """What the logits layer reads of the last map (T, N, H, W, C), flattened or averaged over space: (T, N, d)."""
     if not spec.flatten:
         return mean_over_space(features)
     shape = tf.shape(features)

@@ -4,6 +4,7 @@ import argparse
 import signal
 
 from hypertransformer_tf.commands import cli
+from hypertransformer_tf.deployment.default_model import DEFAULT_MODEL
 
 _DESCRIPTION = """\
 Serves a web page on this machine: draw or drop pictures into classes, generate a classifier from them,
@@ -26,8 +27,8 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        default="omniglot",
-        help="a trained model: a preset's name, or the directory of a preset or a run (default: omniglot)",
+        default=DEFAULT_MODEL,
+        help=f"a trained model: a preset's name, or the directory of a preset or a run (default: {DEFAULT_MODEL})",
     )
     parser.add_argument("--port", metavar="N", type=_port, default=7860, help="to listen on (default: 7860)")
     parser.add_argument(

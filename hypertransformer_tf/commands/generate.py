@@ -4,6 +4,7 @@ import argparse
 import warnings
 
 from hypertransformer_tf.commands import cli
+from hypertransformer_tf.deployment.default_model import DEFAULT_MODEL
 
 _DESCRIPTION = """\
 Generates a small CNN for the classes of a folder, from a few pictures of each, and writes it to a directory
@@ -33,8 +34,8 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument(
         "--model",
         metavar="MODEL",
-        default="omniglot",
-        help="a trained model: a preset's name, or the directory of a preset or a run (default: omniglot)",
+        default=DEFAULT_MODEL,
+        help=f"a trained model: a preset's name, or the directory of a preset or a run (default: {DEFAULT_MODEL})",
     )
     parser.add_argument(
         "--unlabelled", metavar="FOLDER", help="more pictures of these classes, without saying which is which"

@@ -55,7 +55,8 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument(
         "--json",
         action="store_true",
-        help='print one JSON object a line: file, class (null for "none of these"), probability, resemblance, and top with --top',
+        help='print one JSON object a line: file, class (null for "none of these"), probability, resemblance, and top '
+        "with --top",
     )
     parser.add_argument(
         "--csv",

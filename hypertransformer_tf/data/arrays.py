@@ -145,7 +145,7 @@ def _classes_of_npz(path: pathlib.Path) -> _Classes:
         )
     if len(labels) and labels.min() < 0:
         raise UserError(
-            f"labels of {path} hold {labels.min()}; classes are numbered from 0 on, so leave out images without a class."
+            f"labels of {path} hold {labels.min()}; classes are numbered from 0 on: leave out images without a class."
         )
     return {str(label): images[labels == label] for label in np.unique(labels)}
 

@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 from typing import Callable
 
+from hypertransformer_tf.deployment.default_model import DEFAULT_MODEL
 from hypertransformer_tf.deployment.trained_models import find_model
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.quiet_import import import_quietly
@@ -15,7 +16,7 @@ _SILENT = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1",
 
 
 def serve(
-    model: str = "omniglot",
+    model: str = DEFAULT_MODEL,
     host: str = "127.0.0.1",
     port: int = 7860,
     report: Callable[[str], None] = lambda sentence: print(sentence, flush=True),

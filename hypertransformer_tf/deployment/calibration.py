@@ -1,7 +1,7 @@
 """How sure a classifier is: the temperature of its probabilities and the threshold below which it says "none of these".
 
-Both are set from the support set alone, by asking about support pictures as if they were new ones. How much each resembles
-its own class and the others (`resemblance.py`) then says what a known picture and one of none of the classes look like.
+Both are set from the support set alone, by asking about support pictures as if they were new ones. How much each
+resembles its own class and the others (`resemblance.py`) says what a known picture and one of no class look like.
 
 * *Leave one out*, where classes have two pictures or more: a classifier is generated without the picture and asked
   about it.
@@ -213,7 +213,7 @@ def _leave_each_out(
     generate: Generate,
     n_way: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and resemblance, each (N, n_way), of the pictures at `places`, each by a classifier that has not seen it."""
+    """Logits and resemblance, each (N, n_way), of the pictures at `places`, by classifiers that have not seen them."""
     at_once = max(1, _SAMPLES_AT_ONCE // len(labels))
     logits, resemblance = [], []
     for start in range(0, len(places), at_once):

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from hypertransformer_tf.deployment.calibration import Calibration, calibrate, softmax
 from hypertransformer_tf.deployment.classifier_folder import Answers, GeneratedClassifier, read_classifier
+from hypertransformer_tf.deployment.default_model import DEFAULT_MODEL
 from hypertransformer_tf.deployment.label_names import check_class_names, labels_of_names, type_of_labels
 from hypertransformer_tf.deployment.picture_arrays import fit_pictures, white_of
 from hypertransformer_tf.deployment.preprocessing import Preprocessing, should_invert
@@ -28,7 +29,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     """Learns classes from a few pictures of each: a trained HyperTransformer writes a small CNN for them.
 
     Examples:
-      >>> classifier = FewShotClassifier(model="omniglot").fit(images, labels)
+      >>> classifier = FewShotClassifier(model="drawings").fit(images, labels)
       >>> classifier.predict(["new/picture.png"])
 
     Args:
@@ -48,7 +49,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         `predict_proba` and `save`), as it asks the model many times; None after `load`.
     """
 
-    def __init__(self, model: Any = "omniglot", white: Optional[float] = None):
+    def __init__(self, model: Any = DEFAULT_MODEL, white: Optional[float] = None):
         self.model = model
         self.white = white
 

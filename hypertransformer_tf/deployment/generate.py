@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence, Un
 
 from hypertransformer_tf.deployment.calibration import LEAVE_ONE_OUT, calibrate
 from hypertransformer_tf.deployment.classifier_folder import CARD
+from hypertransformer_tf.deployment.default_model import DEFAULT_MODEL
 from hypertransformer_tf.deployment.formats import check_formats
 from hypertransformer_tf.deployment.support_folder import read_support_folder
 from hypertransformer_tf.deployment.trained_models import find_model
@@ -58,7 +59,7 @@ class Generated:
 def generate(
     support: _PathLike,
     out: _PathLike,
-    model: Union[str, os.PathLike, "HyperTransformer"] = "omniglot",
+    model: Union[str, os.PathLike, "HyperTransformer"] = DEFAULT_MODEL,
     unlabelled: Optional[_PathLike] = None,
     formats: Optional[Sequence[str]] = None,
     overwrite: bool = False,

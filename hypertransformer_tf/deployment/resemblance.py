@@ -1,8 +1,8 @@
 """How much a picture resembles the classes of a classifier: what "none of these" is decided by.
 
-The probabilities of a classifier add up to 1 for a picture of no class too. What its logits layer reads of a picture still
-tells: it points elsewhere than that of the classes. A picture's resemblance to a class is the cosine between the two, what
-is read of the picture and its mean over the support pictures of the class; negative ones count as 0.
+The probabilities of a classifier add up to 1 for a picture of no class too. What its logits layer reads of a picture
+still tells: it points elsewhere than that of the classes. A picture's resemblance to a class is the cosine between the
+two, what is read of the picture and its mean over the support pictures of the class; negative ones count as 0.
 """
 
 from typing import TYPE_CHECKING, Optional
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 
-def class_means(
-    features: np.ndarray, labels: np.ndarray, n_way: int, mask: Optional[np.ndarray] = None
-) -> np.ndarray:
+def class_means(features: np.ndarray, labels: np.ndarray, n_way: int, mask: Optional[np.ndarray] = None) -> np.ndarray:
     """Means of the support pictures of each class: (..., n_way, d) float32.
 
     Args:
