@@ -22,8 +22,7 @@ from typing import Any, Collection, Iterator, Mapping, Sequence, Type, TypeVar
 
 import gin
 from hypertransformer_tf import gin_files
-from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.errors import plain_sentence as plain_sentence
+from hypertransformer_tf.errors import UserError, plain_sentence
 
 CONFIG_MODULES = (
     "hypertransformer_tf.data.config",

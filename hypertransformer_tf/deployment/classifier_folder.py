@@ -17,7 +17,6 @@ import numpy as np
 
 from hypertransformer_tf.cnn.architecture import Architecture, build_architecture
 from hypertransformer_tf.cnn.config import CnnConfig
-from hypertransformer_tf.config import plain_sentence
 from hypertransformer_tf.deployment.calibration import softmax
 from hypertransformer_tf.deployment.card_checksum import KEY, card_checksum
 from hypertransformer_tf.deployment.listed_files import changed_file
@@ -26,7 +25,7 @@ from hypertransformer_tf.deployment.preprocessing import Preprocessing
 from hypertransformer_tf.deployment.resemblance import resemblance_to_classes
 from hypertransformer_tf.deployment.support_folder import NONE_OF_THESE
 from hypertransformer_tf.deployment.weights_file import read_weights
-from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.errors import UserError, plain_sentence
 from hypertransformer_tf.quiet_import import import_quietly
 
 FORMAT_VERSION = 2

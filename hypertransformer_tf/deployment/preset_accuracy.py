@@ -5,7 +5,6 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple, Union
 
-from hypertransformer_tf.config import plain_sentence
 from hypertransformer_tf.config_checks import require_whole_number
 from hypertransformer_tf.data.config import DataConfig
 from hypertransformer_tf.data.images_by_class import ImagesByClass
@@ -16,7 +15,7 @@ from hypertransformer_tf.episodes.augmentation import AugmentationConfig
 from hypertransformer_tf.episodes.config import EpisodeConfig
 from hypertransformer_tf.episodes.image_augmentation import ImageAugmentationConfig
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
-from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.errors import UserError, plain_sentence
 from hypertransformer_tf.evaluation.asked import check_asked
 from hypertransformer_tf.evaluation.evaluate import Evaluation
 from hypertransformer_tf.quiet_import import import_quietly
