@@ -55,7 +55,7 @@ def test_each_change_is_said():
 
 
 def _open(path, images):
-    return RunDirectory(path, {}, "", seed=0, command_line=[], data=describe_data(images))
+    return RunDirectory(path, {"training": {}}, "", seed=0, command_line=[], data=describe_data(images))
 
 
 def test_a_run_is_continued_with_the_data_it_began_with_only(tmp_path):
