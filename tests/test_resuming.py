@@ -186,9 +186,9 @@ def _kill_while_training(gin_file, run_dir, seconds):
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_moments_is_bit_for_bit_one_that_was_not(never_killed, long_gin_file, tmp_path):
+def test_a_run_killed_at_ten_random_moments_is_bit_for_bit_one_that_was_not(never_killed, long_gin_file, tmp_path):
     run, moments = tmp_path / "run", random.Random(0)
-    reached = [_kill_while_training(long_gin_file, run, moments.uniform(0, 0.3)) for _ in range(3)]
+    reached = [_kill_while_training(long_gin_file, run, moments.uniform(0, 0.3)) for _ in range(10)]
     train_here(long_gin_file, run)
     assert_same_state(latest(run), latest(never_killed))
     assert metrics_of(run) == metrics_of(never_killed)
