@@ -154,10 +154,13 @@ def _set_up(extra, missing):
         ready = _read(os.path.join(VENV, READY)).split()
         if ready[:1] == [requirements] and kind in ready[1:]:
             return False
-        _say("%s not found for %s: setting up %s, once." % (", ".join(missing), sys.executable, VENV))
-        if not ready:
-            _make_venv()
-        _say("pip installs the library and TensorFlow, about 2 GB; this takes some minutes.")
+        if extra and ready[:1] == [requirements]:
+            _say("Adding what this command needs beside the library to %s, once ([%s])." % (VENV, extra))
+        else:
+            _say("%s not found for %s: setting up %s, once." % (", ".join(missing), sys.executable, VENV))
+            if not ready:
+                _make_venv()
+            _say("pip installs the library and TensorFlow, about 2 GB; this takes some minutes.")
         _pip("--upgrade", "pip>=24.1")  # older ones can take an hour to choose versions
         _pip("-c", CONSTRAINTS, "-e", ".[%s]" % extra if extra else ".")
         kinds = {"run", kind} | (set(ready[1:]) if ready[:1] == [requirements] else set())

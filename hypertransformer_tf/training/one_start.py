@@ -139,12 +139,13 @@ class OneStart:
         queries = self._samplers.test.episodes.queries_per_class
         known = None if self._run is None else _measurement_of(self._run, loop.steps_done, queries)
         line = self._peers.broadcast(known).header["value"]
+        episodes = self._experiment.evaluation.episodes
         if line is None:
+            progress.message(f"measuring on {episodes:,} episodes of the test classes")
             line = {"step": loop.steps_done, **self._measure(loop, self._samplers.test)}
             line["test/queries_per_class"] = queries
             if self._run is not None:
                 self._run.append_metrics(line)
-        episodes = self._experiment.evaluation.episodes
         accuracy = Accuracy(line["test/accuracy"], line["test/interval_95"], episodes)
         progress.message(f"test accuracy {accuracy}, on classes never trained on")
         pixels = None
