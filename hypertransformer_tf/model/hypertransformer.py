@@ -148,7 +148,10 @@ class HyperTransformer(keras.Model):
         return logits[0] if single else logits
 
     def features(self, query_images: Any, weights: GeneratedWeights) -> tf.Tensor:
-        """What the logits layer of the generated CNN reads: ([T,] Q, d). Arguments as for `classify`."""
+        """What the logits layer of the generated CNN reads: ([T,] Q, d), in the model's compute dtype.
+
+        Arguments as for `classify`. Raises UserError where images or weights are not as `classify` takes them.
+        """
         images, weights, single = self._task_batch(query_images, weights)
         features, _ = run_convolutions(
             self.scaled(images), weights, self.architecture, self.config.cnn.activation, self.convolution_form
