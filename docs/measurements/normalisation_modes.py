@@ -7,12 +7,18 @@ every run and episode size, a column for every way of asking.
 """
 
 import argparse
+import dataclasses
+import pathlib
 
+from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.evaluation.asked import ASKED
-from hypertransformer_tf.evaluation.evaluate import evaluate
+from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.experiment import load_experiment
+from hypertransformer_tf.runs.checkpoints import load_for_use
+from hypertransformer_tf.runs.restore import restore_for_use
 
-SIZES = ((20, 1), (20, 5), (5, 1))
+SIZES = ((20, 1), (20, 5), (5, 1))  # n-way, k-shot
+QUERIES = 60  # of a query set
 
 
 def main() -> None:
@@ -24,12 +30,23 @@ def main() -> None:
     print("| `cnn.normalisation` | episodes | " + " | ".join(each.replace("_", " ") for each in ASKED) + " |")
     print("| --- " * (2 + len(ASKED)) + "|")
     for run_dir in flags.run_dirs:
-        source = load_experiment(f"{run_dir}/config.gin").cnn.normalisation
-        for n_way, k_shot in SIZES:
-            size = {"n_way": n_way, "k_shot": k_shot, "data_dir": flags.data_dir}
-            measured = [evaluate(run_dir, "test", flags.episodes, 1, asked=asked, **size) for asked in ASKED]
-            cells = [f"{100 * each.accuracy:.1f}% +- {100 * each.interval_95:.1f}" for each in measured]
-            print(f"| `{source}` | {n_way}-way {k_shot}-shot | " + " | ".join(cells) + " |", flush=True)
+        print_run(run_dir, flags.episodes, flags.data_dir)
+
+
+def print_run(run_dir: str, episodes: int, data_dir: str | None) -> None:
+    """The rows of one run. Nothing is compiled: there are more shapes here than each is asked for."""
+    experiment = load_experiment(f"{run_dir}/config.gin", data_dir=data_dir)
+    images = load_images(experiment.data, experiment.episodes.most_classes)
+    checkpoint = load_for_use(pathlib.Path(run_dir) / "checkpoints", print)
+    evaluator = Evaluator(restore_for_use(experiment, images, checkpoint), compile=False)
+    for n_way, k_shot in SIZES:
+        size = {"n_way": n_way, "k_shot": k_shot, "queries_per_class": QUERIES // n_way}
+        drawn = dataclasses.replace(experiment.measured_episodes, mixture=(), **size)
+        sampler = experiment.evaluation_sampler(images, "test", drawn)
+        measured = [evaluator.measure(sampler, episodes, asked=asked) for asked in ASKED]
+        cells = [f"{100 * each.mean:.1f}% +- {100 * each.interval_95:.1f}" for each in measured]
+        source = experiment.cnn.normalisation
+        print(f"| `{source}` | {n_way}-way {k_shot}-shot | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":
