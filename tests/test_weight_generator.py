@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import numpy_reference as reference
 import pytest
@@ -176,3 +177,20 @@ def test_every_episode_of_a_task_batch_is_read_by_itself():
     blocks = np.array(layer(ACTIVATIONS, LABELS, SHARED))
     alone = np.array(layer(ACTIVATIONS[1:], LABELS[1:], SHARED[1:]))
     np.testing.assert_allclose(alone[0], blocks[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("source, copies", [("passthrough", True), ("mix", True), ("convolution", False)])
+def test_classes_begin_with_the_means_of_their_samples_maps_where_the_logits_layer_reads_these(source, copies):
+    keras.utils.set_random_seed(0)
+    config = dataclasses.replace(CONFIG, embedding_dim=32, layers=3, match_labels=True)
+    maps = np.random.default_rng(1).normal(size=(8, 12, 2, 2, 4)).astype(np.float32)
+    labels = np.tile(np.arange(3, dtype=np.int32), (8, 4))
+    features = LogitsFeatures(source, 4, name="local_features")
+    layer = WeightGenerator(3, (3, 17), config, features, 0, tokens_are_classes=True, name="generator")
+    layer.build(maps.shape)
+    blocks = np.array(layer(maps, labels))[..., :16]
+    means = np.stack([maps[:, labels[0] == each].mean(1).reshape(-1, 16) for each in range(3)], 1)
+    alike = np.mean([np.corrcoef(*pair)[:3, 3:] for pair in zip(blocks, means)], axis=0)
+    of_own = np.diag(alike)
+    assert (of_own.min() > 0.6) == copies
+    assert (of_own.min() > alike[~np.eye(3, dtype=bool)].max() + 0.3) == copies

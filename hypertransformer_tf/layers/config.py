@@ -101,7 +101,8 @@ class TransformerConfig:
       separate_ignores_mask: the `separate` variant reads masked samples too, as the authors' program does.
       match_labels: the logits' weight tokens begin with the embeddings of their classes, and keys equal to queries, so
         that each attends to the samples of its class from the first step (the construction of the paper's Section
-        3.2); otherwise this has to be found by chance.
+        3.2); otherwise this has to be found by chance. Where `features.logits` hands on the map that the layer reads,
+        each class begins with the mean of its samples' maps.
     """
 
     variant: str = "encoder"

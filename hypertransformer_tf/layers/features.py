@@ -90,6 +90,9 @@ class LogitsFeatures(keras.layers.Layer):
       features: filters of the convolution.
       nonlinear, initializer: as in `LocalFeatures`.
 
+    Attributes:
+      flat_size: entries of the map among the features, the first of them; known once built.
+
     Call: (B, H, W, C) float32 -> (B, output_size).
     """
 
@@ -108,22 +111,22 @@ class LogitsFeatures(keras.layers.Layer):
                 name="local",
                 dtype=self.dtype_policy,
             )
-        self._flat_size = 0
+        self.flat_size = 0
 
     @build_once
     def build(self, input_shape: Any) -> None:
         if self.convolution is not None:
             self.convolution.build(input_shape)
         if self.source != "convolution":
-            self._flat_size = int(input_shape[1]) * int(input_shape[2]) * int(input_shape[3])
+            self.flat_size = int(input_shape[1]) * int(input_shape[2]) * int(input_shape[3])
 
     @property
     def output_size(self) -> int:
         """Number of features; known once built."""
-        return self._flat_size + (self.convolution.output_size if self.convolution is not None else 0)
+        return self.flat_size + (self.convolution.output_size if self.convolution is not None else 0)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        features = [tf.reshape(inputs, (-1, self._flat_size))] if self._flat_size else []
+        features = [tf.reshape(inputs, (-1, self.flat_size))] if self.flat_size else []
         if self.convolution is not None:
             features.append(self.convolution(inputs))
         return tf.concat(features, -1)

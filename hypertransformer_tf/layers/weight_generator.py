@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from hypertransformer_tf.cnn.layout import BlockLayout
 from hypertransformer_tf.keras_stack import build_once
+from hypertransformer_tf.layers import initial_values
 from hypertransformer_tf.layers.config import TransformerConfig
 from hypertransformer_tf.layers.dropout import Dropout, apply_dropout
 from hypertransformer_tf.layers.features import LocalFeatures, LogitsFeatures
@@ -84,13 +85,12 @@ class WeightGenerator(keras.layers.Layer):
 
     def _set_initial_values(self) -> None:
         """Starts from what `output_scale` and `match_labels` ask for; see `TransformerConfig`."""
-        last = (self.decoder or self.encoder)[-1]
-        norm = last.feed_forward_norm if last.feed_forward is not None else last.last_attention_norm
-        norm.gamma.assign(self.config.output_scale * tf.ones_like(norm.gamma))
+        initial_values.scale_output((self.decoder or self.encoder)[-1], self.config.output_scale)
         if self.config.match_labels and self.tokens_are_classes:
-            self.weight_tokens.weight_embeddings.assign(self.sample_tokens.label_embeddings[: self.n_way])
-            for layer in self.encoder:
-                layer.self_attention.key.kernel.assign(layer.self_attention.query.kernel)
+            initial_values.match_labels(self.sample_tokens, self.weight_tokens, self.encoder)
+            inputs = self.layout.size - 1  # of the logits layer: a block ends with the bias
+            if isinstance(self.local_features, LogitsFeatures) and self.local_features.flat_size == inputs:
+                initial_values.copy_means(self.encoder, self.config.embedding_dim, inputs)
 
     def _build_encoder(self) -> None:
         config, sizes = self.config, self._sizes(self.sample_size)
