@@ -56,3 +56,17 @@ def test_a_baseline_has_our_schedule_and_its_own_method(tmp_path):
     assert ours.training.steps == 200 and ours.optimizer.decay_steps == 140
     assert ours.optimizer.learning_rate == 0.001
     assert ours.loss.shared_head == 0.0
+
+
+@pytest.mark.parametrize(
+    "row, groups",
+    [
+        ("omniglot_1shot_all_layers_8ch", 2),
+        ("omniglot_1shot_all_layers_16ch", 4),
+        ("cifar_fs_5shot_logits_only_16ch", 8),
+        ("cifar_fs_5shot_prototypical_16ch", 8),
+    ],
+)
+def test_groups_are_the_smaller_the_larger_their_maps(tmp_path, row, groups):
+    ours, _ = load(tmp_path, row, 200)
+    assert (ours.training.task_batch, ours.training.groups) == (8, groups)

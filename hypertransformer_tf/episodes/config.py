@@ -76,6 +76,11 @@ class EpisodeConfig:
         return self.n_way * self.support_per_class + self.distractor_classes * self.unlabelled_per_class
 
     @property
+    def images(self) -> int:
+        """Images of an episode: its support and its query set."""
+        return self.support_size + self.n_way * self.queries_per_class
+
+    @property
     def samples_per_class(self) -> int:
         """Samples that an episode draws of each class."""
         return self.support_per_class + self.queries_per_class

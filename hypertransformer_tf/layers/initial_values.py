@@ -22,7 +22,7 @@ def scale_output(last: Any, scale: float) -> None:
 
 
 def match_labels(samples: SampleTokens, weights: WeightTokens, encoder: Sequence[EncoderLayer]) -> None:
-    """Lets each weight token, one per class, attend to the samples of its class: same embeddings, keys equal to queries."""
+    """Lets the weight token of a class attend to its samples: the same embeddings, and keys equal to queries."""
     weights.weight_embeddings.assign(samples.label_embeddings[: weights.tokens])
     for layer in encoder:
         layer.self_attention.key.kernel.assign(layer.self_attention.query.kernel)

@@ -9,6 +9,8 @@ from hypertransformer_tf.reproduction.budget import Budget
 _WARMUP, _LONGEST_WARMUP = 0.3, 1_000  # of the steps; steps
 _WARMUP_HEADS = 0.25  # of the steps: after them the logits count
 _VALIDATIONS, _CHECKPOINTS = 8, 20  # in a run on a budget
+_GROUPS = (2, 4, 8)  # of the eight episodes of a step; the first is our recipe's
+_VALUES_AT_ONCE = 2_200_000  # of the first layer's map, of all images of a group: more do not stay in a cache
 
 
 def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
@@ -30,11 +32,19 @@ def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
             f"training.steps = {steps}",
             f"training.validate_every = {max(1, steps // _VALIDATIONS)}",
             f"training.checkpoint_every = {max(1, steps // _CHECKPOINTS)}",
+            *_groups(row),
         ]
         if row.loss.head_steps:
             lines.append(f"loss.head_steps = {min(row.loss.head_steps, int(_WARMUP_HEADS * steps))}")
         lines += _what_does_not_fit(row)
     return "\n".join(lines) + "\n"
+
+
+def _groups(row: Experiment) -> list[str]:
+    """A binding where the two groups of our recipe are too large: the same model in less time."""
+    values = row.episodes.images * row.data.image_size**2 * row.cnn.channels
+    groups = next(count for count in _GROUPS if count == _GROUPS[-1] or values * _GROUPS[-1] <= _VALUES_AT_ONCE * count)
+    return [] if groups == _GROUPS[0] else [f"training.groups = {groups}"]
 
 
 def _what_does_not_fit(row: Experiment) -> list[str]:

@@ -85,21 +85,16 @@ class Speeds:
 
 def work_of(experiment: Experiment) -> float:
     """A rough measure of the work of an episode: pixels seen, times channels made of them."""
-    return _images_of_episode(experiment) * experiment.data.image_size**2 * (8.0 + experiment.cnn.channels)
+    return experiment.episodes.images * experiment.data.image_size**2 * (8.0 + experiment.cnn.channels)
 
 
 def episodes_to_train(experiment: Experiment, budget: Budget) -> float:
     """Episodes that a model of a row is trained on; of the oracle, as many as hold the images that it is trained on."""
     if not experiment.method.is_meta_trained:
         images = experiment.evaluation.episodes * experiment.oracle.steps * experiment.oracle.batch
-        return images / _images_of_episode(experiment)
+        return images / experiment.episodes.images
     training = experiment.training
     return training.steps * training.task_batch if budget.is_full else (budget.steps or 0) * _BUDGET_TASK_BATCH
-
-
-def _images_of_episode(experiment: Experiment) -> int:
-    episodes = experiment.episodes
-    return episodes.support_size + episodes.n_way * episodes.queries_per_class
 
 
 def seconds_of(budget: Budget, speed: Optional[float], episodes: float) -> Optional[float]:
