@@ -25,8 +25,12 @@ __all__ = ["LABELS", "MASK", "N_WAY", "QUERY", "QUERY_LABELS", "SUPPORT"]
 
 def make_baseline(name: str, cnn: CnnConfig = CNN, **maml: Any) -> Baseline:
     """A baseline of that method with random variables."""
-    settings = MethodConfig(name), MamlConfig(**maml), ORACLE
-    return randomise(build_baseline(*settings, cnn, SHAPE, N_WAY, CLASSES), scale=0.5)
+    return randomise(new_baseline(name, cnn, **maml), scale=0.5)
+
+
+def new_baseline(name: str, cnn: CnnConfig = CNN, **maml: Any) -> Baseline:
+    """A baseline of that method as training begins with it."""
+    return build_baseline(MethodConfig(name), MamlConfig(**maml), ORACLE, cnn, SHAPE, N_WAY, CLASSES)
 
 
 def scaled(images: np.ndarray) -> np.ndarray:

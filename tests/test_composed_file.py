@@ -65,8 +65,9 @@ def test_a_baseline_has_our_schedule_and_its_own_method(tmp_path):
         ("omniglot_1shot_all_layers_16ch", 4),
         ("cifar_fs_5shot_logits_only_16ch", 8),
         ("cifar_fs_5shot_prototypical_16ch", 8),
+        ("mini_imagenet_two_layer_both_generated_output", 2),
     ],
 )
-def test_groups_are_the_smaller_the_larger_their_maps(tmp_path, row, groups):
+def test_a_step_has_more_groups_the_larger_its_maps(tmp_path, row, groups):
     ours, _ = load(tmp_path, row, 200)
     assert (ours.training.task_batch, ours.training.groups) == (8, groups)

@@ -15,9 +15,11 @@ from small_baselines import (
     cross_entropy,
     feature_vectors,
     make_baseline,
+    new_baseline,
 )
 
 from hypertransformer_tf.baselines.prototypical import squared_distances
+from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.training.config import LossConfig
 from hypertransformer_tf.training.losses import task_batch_losses
 
@@ -71,3 +73,15 @@ def test_the_loss_is_the_cross_entropy_of_the_query_set():
     expected = np.mean([cross_entropy(each, labels) for each, labels in zip(logits, QUERY_LABELS)])
     assert float(losses.total) == float(losses.cross_entropy) == pytest.approx(expected, rel=1e-3)
     assert float(losses.accuracy) == np.mean([each.argmax(-1) for each in logits] == QUERY_LABELS)
+
+
+def test_distances_begin_at_about_two_where_the_whole_map_is_read():
+    model = new_baseline("prototypical", CnnConfig(channels=32))
+    features = feature_vectors(model, QUERY[0])
+    first, second = np.triu_indices(len(features), 1)
+    assert 1 < np.mean(np.sum((features[first] - features[second]) ** 2, -1)) < 3
+
+
+def test_averages_over_space_are_close_enough_to_begin_as_they_are():
+    (*_, last) = new_baseline("prototypical", AVERAGING).convolutions.trained
+    assert np.all(np.asarray(last.gamma) == 1)

@@ -34,13 +34,13 @@ def main() -> None:
 
 
 def print_run(run_dir: str, episodes: int, data_dir: str | None) -> None:
-    """The rows of one run. Nothing is compiled: there are more shapes here than each is asked for."""
+    """The rows of one run. Not compiled: that takes longer, for each of these shapes, than the few calls of it."""
     experiment = load_experiment(f"{run_dir}/config.gin", data_dir=data_dir)
     images = load_images(experiment.data, experiment.episodes.most_classes)
     checkpoint = load_for_use(pathlib.Path(run_dir) / "checkpoints", print)
     evaluator = Evaluator(restore_for_use(experiment, images, checkpoint), compile=False)
     for n_way, k_shot in SIZES:
-        size = {"n_way": n_way, "k_shot": k_shot, "queries_per_class": QUERIES // n_way}
+        size = {"n_way": n_way, "k_shot": k_shot, "queries_per_class": QUERIES // n_way, "unlabelled_per_class": 0}
         drawn = dataclasses.replace(experiment.measured_episodes, mixture=(), **size)
         sampler = experiment.evaluation_sampler(images, "test", drawn)
         measured = [evaluator.measure(sampler, episodes, asked=asked) for asked in ASKED]

@@ -23,6 +23,8 @@ from hypertransformer_tf.runs.checkpoints import Checkpoint, load_latest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROCESSES = 3
 LONGEST_WAIT = 60.0  # seconds that the others may take to end
+JOINING = "45"  # seconds that processes wait for one that never came: longer than a start takes, and below LONGEST_WAIT
+LONGEST_TRAINING = 3_600.0  # seconds
 BINDINGS = (
     "cnn.channels = 4",
     "features.local_dim = 4",
@@ -67,9 +69,9 @@ def start(run: pathlib.Path, steps: int) -> list[subprocess.Popen]:
     processes = []
     for index in range(PROCESSES):
         task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
-        environment = {**os.environ, "TF_CONFIG": json.dumps(task)}
+        own = {"TF_CONFIG": json.dumps(task), "HT_CLUSTER_SECONDS": JOINING, "CUDA_VISIBLE_DEVICES": "-1"}
         log = run.with_suffix(f".{index}.log").open("ab")
-        processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log))
+        processes.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **own}, stdout=log, stderr=log))
         log.close()
     return processes
 
@@ -89,28 +91,45 @@ def kill_one(run: pathlib.Path, flags: argparse.Namespace, draw: random.Random, 
     processes = start(run, flags.steps)
     victim, after = draw.randrange(PROCESSES), draw.uniform(0, flags.longest)
     time.sleep(after)
-    ended_before = processes[victim].poll() is not None
+    if any(process.poll() is not None for process in processes):
+        kill(processes)
+        raise SystemExit(f"A process ended before kill {number}: raise --steps.")
     processes[victim].kill()
     killed = time.monotonic()
     others = [process for index, process in enumerate(processes) if index != victim]
-    for process in others:
-        try:
-            process.wait(max(0.1, killed + 2 * LONGEST_WAIT - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    wait(others, 2 * LONGEST_WAIT)
     waited = time.monotonic() - killed
-    step = newest_step(run)
-    statuses = ", ".join(str(process.returncode) for process in others)
-    what = f"{victim} (had ended)" if ended_before else str(victim)
-    print(f"| {number} | {what} | {after:.1f} s | {step} | {waited:.1f} s | {statuses} |", flush=True)
+    statuses = [process.returncode for process in others]
+    row = [number, victim, f"{after:.1f} s", newest_step(run), f"{waited:.1f} s", " and ".join(map(str, statuses))]
+    print("| " + " | ".join(map(str, row)) + " |", flush=True)
+    if not set(statuses) <= {1, 2}:  # a worker was lost, or never came
+        raise SystemExit(f"After kill {number} the others ended with {statuses}, not 1 or 2.")
     return waited
 
 
 def finish(processes: list[subprocess.Popen]) -> None:
-    statuses = [process.wait() for process in processes]
+    """Waits for a training that is left alone."""
+    wait(processes, LONGEST_TRAINING)
+    statuses = [process.returncode for process in processes]
     if any(statuses):
         raise SystemExit(f"A training that was left alone ended with {statuses}.")
+
+
+def wait(processes: list[subprocess.Popen], seconds: float) -> None:
+    """Until all have ended, or for so long; then they are killed."""
+    until = time.monotonic() + seconds
+    for process in processes:
+        try:
+            process.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def kill(processes: list[subprocess.Popen]) -> None:
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
 def newest_step(run: pathlib.Path) -> int:

@@ -21,14 +21,14 @@ class PrototypicalNetwork(Baseline):
     The CNN without its logits layer is the embedding. Logits are negative squared Euclidean distances, and the
     cross-entropy of the query set is all the loss there is (paper, Section 2).
 
-    Squared distances begin at about 2. Those of two normalised maps of d entries are about 2 d, at which the softmax is
-    certain from the first step, and hundreds of steps would go into nothing but making them smaller.
+    Where the whole last map is read, squared distances begin at about 2. Those of two normalised maps of d entries are
+    about 2 d, at which the softmax is certain from the first step, and hundreds of steps would only make them smaller.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.build(None)
-        if self.convolutions.trained:
+        if self.convolutions.trained and self.architecture.logits.flatten:
             gamma = self.convolutions.trained[-1].gamma
             gamma.assign(tf.fill(gamma.shape, self.architecture.logits.input_size**-0.5))
 

@@ -102,7 +102,7 @@ class TransformerConfig:
       match_labels: the logits' weight tokens begin with the embeddings of their classes, and keys equal to queries, so
         that each attends to the samples of its class from the first step (the construction of the paper's Section
         3.2); otherwise this has to be found by chance. Where `features.logits` hands on the map that the layer reads,
-        each class begins with the mean of its samples' maps.
+        each class begins near the mean of its samples' maps, as far as `value_size` has room for them.
     """
 
     variant: str = "encoder"

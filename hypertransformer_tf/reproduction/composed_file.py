@@ -42,7 +42,8 @@ def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
 
 def _groups(row: Experiment) -> list[str]:
     """A binding where the two groups of our recipe are too large: the same model in less time."""
-    values = row.episodes.images * row.data.image_size**2 * row.cnn.channels
+    side = -(-row.data.image_size // row.cnn.stride)
+    values = row.episodes.images * side**2 * row.cnn.channels
     groups = next(count for count in _GROUPS if count == _GROUPS[-1] or values * _GROUPS[-1] <= _VALUES_AT_ONCE * count)
     return [] if groups == _GROUPS[0] else [f"training.groups = {groups}"]
 
