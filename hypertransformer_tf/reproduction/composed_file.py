@@ -53,7 +53,8 @@ def _what_does_not_fit(row: Experiment) -> list[str]:
     lines = []
     baseline = row.method.name != "hypertransformer"
     if baseline:
-        lines.append(f"optimizer.clip_norm = {row.optimizer.clip_norm!r}")  # our own is for transformers
+        for name in ("learning_rate", "clip_norm"):  # our own are for transformers
+            lines.append(f"optimizer.{name} = {getattr(row.optimizer, name)!r}")
     if row.transformer.variant != "encoder":
         lines.append("transformer.match_labels = False")
     if baseline or row.features.shared_layers == 0:
