@@ -29,7 +29,7 @@ class PrototypicalNetwork(Baseline):
         super().__init__(*args, **kwargs)
         self.build(None)
         if self.convolutions.trained and self.architecture.logits.flatten:
-            gamma = self.convolutions.trained[-1].gamma
+            gamma: Any = self.convolutions.trained[-1].gamma
             gamma.assign(tf.fill(gamma.shape, self.architecture.logits.input_size**-0.5))
 
     def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> Prototypes:
