@@ -71,3 +71,20 @@ def test_a_baseline_has_our_schedule_and_its_own_method(tmp_path):
 def test_a_step_has_more_groups_the_larger_its_maps(tmp_path, row, groups):
     ours, _ = load(tmp_path, row, 200)
     assert (ours.training.task_batch, ours.training.groups) == (8, groups)
+
+
+@pytest.mark.parametrize(
+    "row, logits",
+    [
+        ("omniglot_1shot_all_layers_8ch", "mix"),
+        ("omniglot_1shot_logits_only_4ch", "mix"),
+        ("omniglot_1shot_8ch_passthrough_features", "passthrough"),
+        ("omniglot_1shot_8ch_separate_generator", "convolution"),
+        ("omniglot_1shot_prototypical_8ch", "convolution"),
+        ("mini_imagenet_two_layer_both_generated_output", "convolution"),
+    ],
+)
+def test_on_a_budget_the_logits_generator_reads_the_map_where_classes_can_begin_near_its_means(tmp_path, row, logits):
+    ours, own = load(tmp_path, row, 200)
+    assert ours.features.logits == logits
+    assert own.features.logits == ("passthrough" if logits == "passthrough" else "convolution")

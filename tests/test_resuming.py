@@ -205,7 +205,7 @@ def test_a_run_of_the_quick_starts_model_compiled_and_in_groups_is_killed_withou
     assert build_training(experiment, glyphs(), "one_device").model.convolution_form == "folded"
     whole = train_here(tmp_path / "quick.gin", tmp_path / "whole").run_dir
     run, moments = tmp_path / "run", random.Random(2)
-    for _ in range(3):
+    for _ in range(2):
         _kill_while_training(tmp_path / "quick.gin", run, moments.uniform(0, 0.3))
     train_here(tmp_path / "quick.gin", run)
     assert_same_state(latest(run), latest(whole))

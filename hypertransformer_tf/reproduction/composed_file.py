@@ -3,6 +3,7 @@
 import pathlib
 from typing import Optional
 
+from hypertransformer_tf.cnn.architecture import reads_whole_map
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.reproduction.budget import Budget
 
@@ -33,6 +34,7 @@ def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
             f"training.validate_every = {max(1, steps // _VALIDATIONS)}",
             f"training.checkpoint_every = {max(1, steps // _CHECKPOINTS)}",
             *_groups(row),
+            *_map_of_logits(row),
         ]
         if row.loss.head_steps:
             lines.append(f"loss.head_steps = {min(row.loss.head_steps, int(_WARMUP_HEADS * steps))}")
@@ -46,6 +48,14 @@ def _groups(row: Experiment) -> list[str]:
     values = row.episodes.images * side**2 * row.cnn.channels
     groups = next(count for count in _GROUPS if count == _GROUPS[-1] or values * _GROUPS[-1] <= _VALUES_AT_ONCE * count)
     return [] if groups == _GROUPS[0] else [f"training.groups = {groups}"]
+
+
+def _map_of_logits(row: Experiment) -> list[str]:
+    """Hands the last map to the logits layer's generator too, so that classes begin near their means in it."""
+    begins_there = row.method.name == "hypertransformer" and row.transformer.variant == "encoder"
+    if begins_there and row.features.logits == "convolution" and reads_whole_map(row.cnn.architecture):
+        return ["features.logits = 'mix'"]
+    return []
 
 
 def _what_does_not_fit(row: Experiment) -> list[str]:
