@@ -55,6 +55,11 @@ _NEEDS = (
         lambda parts: reads_whole_map(parts["cnn"].architecture),
     ),
     _Need(
+        "transformer.spread_labels",
+        "features.logits = 'passthrough' or 'mix'",
+        lambda parts: parts["features"].logits != "convolution",
+    ),
+    _Need(
         "generator.allocation",
         "a convolution that is generated (cnn.trained_layers)",
         lambda parts: abs(parts["cnn"].trained_layers) < CONVOLUTIONS[parts["cnn"].architecture],

@@ -88,3 +88,9 @@ def test_on_a_budget_the_logits_generator_reads_the_map_where_classes_can_begin_
     ours, own = load(tmp_path, row, 200)
     assert ours.features.logits == logits
     assert own.features.logits == ("passthrough" if logits == "passthrough" else "convolution")
+
+
+@pytest.mark.parametrize("unlabelled, layers, spread", [(0, 2, False), (10, 1, False), (10, 2, True)])
+def test_labels_are_spread_where_there_are_samples_without_one_and_a_second_layer(tmp_path, unlabelled, layers, spread):
+    row = f"omniglot_semi_supervised_{unlabelled}_unlabelled_{layers}_layer{'s' * (layers > 1)}"
+    assert load(tmp_path, row, 200)[0].transformer.spread_labels == spread

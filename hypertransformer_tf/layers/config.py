@@ -103,6 +103,10 @@ class TransformerConfig:
         that each attends to the samples of its class from the first step (the construction of the paper's Section
         3.2); otherwise this has to be found by chance. Where `features.logits` hands on the map that the layer reads,
         each class begins near the mean of its samples' maps, as far as `value_size` has room for them.
+      spread_labels: the first layer of the logits' generator begins by giving unlabelled samples the labels of those
+        whose maps are like theirs, and the second counts them among the samples of a class by that (the paper's
+        construction for semi-supervision, Section 3.2); needs `match_labels`, two layers, and `features.logits` as
+        above.
     """
 
     variant: str = "encoder"
@@ -118,6 +122,7 @@ class TransformerConfig:
     dropout: float = 0.0
     output_scale: float = 1.0
     match_labels: bool = False
+    spread_labels: bool = False
     separate_ignores_mask: bool = False
 
     def __post_init__(self) -> None:
@@ -141,6 +146,12 @@ class TransformerConfig:
         require_flag("transformer.match_labels", self.match_labels)
         if self.match_labels and self.variant != "encoder":
             raise UserError("transformer.match_labels = True needs transformer.variant = 'encoder'.")
+        require_flag("transformer.spread_labels", self.spread_labels)
+        if self.spread_labels and not (self.match_labels and self.layers > 1):
+            raise UserError(
+                "transformer.spread_labels = True needs transformer.match_labels = True and at least two "
+                "transformer.layers."
+            )
         require_flag("transformer.separate_ignores_mask", self.separate_ignores_mask)
         if self.separate_ignores_mask and self.variant != "separate":
             raise UserError("transformer.separate_ignores_mask = True needs transformer.variant = 'separate'.")

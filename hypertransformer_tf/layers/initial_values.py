@@ -1,7 +1,8 @@
 """What the transformer of a weight generator begins with, beyond Keras' initialisers (paper, Section 3.2).
 
-The paper constructs a transformer whose weight tokens read the mean feature of their class; `match_labels` begins near
-it. `TransformerConfig` has the words for users, BUILD_NOTES.md what was measured.
+The paper constructs a transformer whose weight tokens read the mean feature of their class, and one whose first layer
+gives unlabelled samples the labels of those that they resemble; training begins near them. `TransformerConfig` has the
+words for users, BUILD_NOTES.md what was measured.
 """
 
 from typing import Any, Sequence, Union
@@ -9,10 +10,14 @@ from typing import Any, Sequence, Union
 import numpy as np
 import tensorflow as tf
 
+from hypertransformer_tf.layers.attention import MultiHeadAttention
 from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
 from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer
 
 _SMALL = 0.1  # of its usual size: what everything but the copy adds at first
+# Attention logits where the entries of maps and labels are about 1:
+_LIKE_MAPS, _LIKE_LABELS = 10.0, 3.0  # of a token to itself
+_HAS_IT = 8.0  # more for one that has what is to be moved, a label or a map
 
 
 def scale_output(last: Union[EncoderLayer, DecoderLayer], scale: float) -> None:
@@ -37,11 +42,72 @@ def copy_means(encoder: Sequence[EncoderLayer], first: int, size: int) -> None:
       encoder: the layers, built.
       first, size: place and number of the features in a token; of more than there are values, the first are copied.
     """
+    _add_little(encoder)
+    _copy(encoder[0].self_attention, first, size)
+
+
+def spread_labels(samples: SampleTokens, encoder: Sequence[EncoderLayer], first: int, size: int) -> None:
+    """Lets unlabelled samples be counted: the first layer moves labels between samples alike, the second features.
+
+    Each class begins near the mean over its samples and, by how much they resemble these, the unlabelled ones.
+
+    Args:
+      samples: the layer of their tokens, built; "no label" becomes zero, which is no more one class than another.
+      encoder: two layers or more, built, after `match_labels`.
+      first, size: as in `copy_means`.
+    """
+    _add_little(encoder)
+    labels = np.array(tf.convert_to_tensor(samples.label_embeddings))
+    labels[-1] = 0
+    samples.label_embeddings.assign(labels)
+    size = min(size, encoder[0].self_attention.value_size)
+    has_label = np.linalg.lstsq(labels[:-1], np.ones(len(labels) - 1), rcond=None)[
+        0
+    ]  # its product with each label is 1
+    _compare(encoder[0].self_attention, first, size, _LIKE_MAPS)
+    _prefer(encoder[0].self_attention, 0, _HAS_IT * has_label)
+    _copy(encoder[0].self_attention, 0, labels.shape[1])
+    _compare(encoder[1].self_attention, 0, labels.shape[1], _LIKE_LABELS)
+    _prefer(encoder[1].self_attention, first, np.full(size, _HAS_IT / size))
+    _copy(encoder[1].self_attention, first, size)
+
+
+def _compare(attention: MultiHeadAttention, first: int, size: int, logit: float) -> None:
+    """Makes tokens attend to those that are like them in some entries, as many as a head has room for."""
+    width = attention.query_key_size // attention.heads
+    kernel = _SMALL * np.array(tf.convert_to_tensor(attention.query.kernel))
+    entries = np.arange(min(size, width - 1))
+    for begin in range(0, attention.query_key_size, width):
+        kernel[:, begin : begin + len(entries)] = 0
+        # Logits are divided by the root of the width.
+        kernel[first + entries, begin + entries] = np.sqrt(logit / len(entries) * np.sqrt(width))
+    attention.query.kernel.assign(kernel)
+    attention.key.kernel.assign(kernel)
+
+
+def _prefer(attention: MultiHeadAttention, first: int, direction: np.ndarray) -> None:
+    """Makes all tokens attend rather to those that point in a direction, by the last entry of each head."""
+    width = attention.query_key_size // attention.heads
+    last = np.arange(width - 1, attention.query_key_size, width)
+    query, key = (np.array(tf.convert_to_tensor(each.kernel)) for each in (attention.query, attention.key))
+    query[:, last] = key[:, last] = 0
+    key[first : first + len(direction), last] = direction[:, np.newaxis]
+    bias = np.zeros(attention.query_key_size, np.float32)
+    bias[last] = np.sqrt(width)  # by which logits are divided
+    attention.query.kernel.assign(query)
+    attention.query.bias.assign(bias)
+    attention.key.kernel.assign(key)
+
+
+def _add_little(encoder: Sequence[EncoderLayer]) -> None:
     for layer in encoder:
         _make_small(layer.self_attention.output_projection.kernel)
         if layer.feed_forward is not None:
             _make_small(layer.feed_forward.outer.kernel)
-    attention = encoder[0].self_attention
+
+
+def _copy(attention: MultiHeadAttention, first: int, size: int) -> None:
+    """Moves entries of what is attended to on to the same places, unchanged."""
     value, output = attention.value.kernel, attention.output_projection.kernel
     # Value after value of different heads, so that every head copies some.
     places = np.arange(attention.value_size).reshape(attention.heads, -1).T.ravel()[:size]

@@ -84,13 +84,17 @@ class WeightGenerator(keras.layers.Layer):
         self._set_initial_values()
 
     def _set_initial_values(self) -> None:
-        """Starts from what `output_scale` and `match_labels` ask for; see `TransformerConfig`."""
+        """Starts from what `output_scale`, `match_labels` and `spread_labels` ask for; see `TransformerConfig`."""
         initial_values.scale_output((self.decoder or self.encoder)[-1], self.config.output_scale)
         if self.config.match_labels and self.tokens_are_classes:
             initial_values.match_labels(self.sample_tokens, self.weight_tokens, self.encoder)
             inputs = self.layout.size - 1  # of the logits layer: a block ends with the bias
             if isinstance(self.local_features, LogitsFeatures) and self.local_features.flat_size == inputs:
-                initial_values.copy_means(self.encoder, self.config.embedding_dim, inputs)
+                embedding = self.config.embedding_dim
+                if self.config.spread_labels:
+                    initial_values.spread_labels(self.sample_tokens, self.encoder, embedding, inputs)
+                else:
+                    initial_values.copy_means(self.encoder, embedding, inputs)
 
     def _build_encoder(self) -> None:
         config, sizes = self.config, self._sizes(self.sample_size)

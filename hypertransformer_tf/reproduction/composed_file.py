@@ -34,7 +34,7 @@ def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
             f"training.validate_every = {max(1, steps // _VALIDATIONS)}",
             f"training.checkpoint_every = {max(1, steps // _CHECKPOINTS)}",
             *_groups(row),
-            *_map_of_logits(row),
+            *_where_classes_begin(row),
         ]
         if row.loss.head_steps:
             lines.append(f"loss.head_steps = {min(row.loss.head_steps, int(_WARMUP_HEADS * steps))}")
@@ -50,12 +50,15 @@ def _groups(row: Experiment) -> list[str]:
     return [] if groups == _GROUPS[0] else [f"training.groups = {groups}"]
 
 
-def _map_of_logits(row: Experiment) -> list[str]:
+def _where_classes_begin(row: Experiment) -> list[str]:
     """Hands the last map to the logits layer's generator too, so that classes begin near their means in it."""
-    begins_there = row.method.name == "hypertransformer" and row.transformer.variant == "encoder"
-    if begins_there and row.features.logits == "convolution" and reads_whole_map(row.cnn.architecture):
-        return ["features.logits = 'mix'"]
-    return []
+    encoder = row.method.name == "hypertransformer" and row.transformer.variant == "encoder"
+    if not encoder or not reads_whole_map(row.cnn.architecture):
+        return []
+    lines = ["features.logits = 'mix'"] if row.features.logits == "convolution" else []
+    if row.episodes.unlabelled_per_class and row.transformer.layers > 1:
+        lines.append("transformer.spread_labels = True")
+    return lines
 
 
 def _what_does_not_fit(row: Experiment) -> list[str]:
