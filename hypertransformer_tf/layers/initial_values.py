@@ -15,9 +15,10 @@ from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
 from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer
 
 _SMALL = 0.1  # of its usual size: what everything but the copy adds at first
-# Attention logits where the entries of maps and labels are about 1:
-_LIKE_MAPS, _LIKE_LABELS = 10.0, 3.0  # of a token to itself
-_HAS_IT = 8.0  # more for one that has what is to be moved, a label or a map
+# Attention logits, where entries of maps and labels are about 1:
+_ALIKE = 10.0  # of two tokens with the same map
+_SAME_LABEL = 5.0  # of two samples of one class
+_PREFERENCE = 8.0  # for tokens with a label, and against weight tokens
 
 
 def scale_output(last: Union[EncoderLayer, DecoderLayer], scale: float) -> None:
@@ -46,52 +47,60 @@ def copy_means(encoder: Sequence[EncoderLayer], first: int, size: int) -> None:
     _copy(encoder[0].self_attention, first, size)
 
 
-def spread_labels(samples: SampleTokens, encoder: Sequence[EncoderLayer], first: int, size: int) -> None:
+def spread_labels(
+    samples: SampleTokens, weights: WeightTokens, encoder: Sequence[EncoderLayer], first: int, size: int
+) -> None:
     """Lets unlabelled samples be counted: the first layer moves labels between samples alike, the second features.
 
     Each class begins near the mean over its samples and, by how much they resemble these, the unlabelled ones.
 
     Args:
-      samples: the layer of their tokens, built; "no label" becomes zero, which is no more one class than another.
-      encoder: two layers or more, built, after `match_labels`.
+      samples, weights: the layers of tokens, built, with more embedding dimensions than classes. "No label" becomes zero,
+        which is no more one class than another; weight embeddings get a direction of their own, by which they are
+        passed over: they have no map to be moved.
+      encoder: two layers or more, built.
       first, size: as in `copy_means`.
     """
     _add_little(encoder)
     labels = np.array(tf.convert_to_tensor(samples.label_embeddings))
     labels[-1] = 0
     samples.label_embeddings.assign(labels)
-    size = min(size, encoder[0].self_attention.value_size)
-    has_label = np.linalg.lstsq(labels[:-1], np.ones(len(labels) - 1), rcond=None)[
-        0
-    ]  # its product with each label is 1
-    _compare(encoder[0].self_attention, first, size, _LIKE_MAPS)
-    _prefer(encoder[0].self_attention, 0, _HAS_IT * has_label)
-    _copy(encoder[0].self_attention, 0, labels.shape[1])
-    _compare(encoder[1].self_attention, 0, labels.shape[1], _LIKE_LABELS)
-    _prefer(encoder[1].self_attention, first, np.full(size, _HAS_IT / size))
-    _copy(encoder[1].self_attention, first, size)
+    classes, dimension = labels[:-1], labels.shape[1]
+    is_weight = np.linalg.svd(classes)[2][-1] * np.sqrt(dimension)  # at right angles to every label
+    weights.weight_embeddings.assign(classes[: weights.tokens] + is_weight)
+    against_weights = -_PREFERENCE / dimension * is_weight
+    has_label = np.linalg.lstsq(classes, np.ones(len(classes)), rcond=None)[0]  # its product with every label is 1
+    first_attention, second_attention = (layer.self_attention for layer in encoder[:2])
+    _compare(first_attention, first, size, _ALIKE)
+    _prefer(first_attention, _PREFERENCE * has_label + against_weights)
+    _copy(first_attention, 0, dimension)
+    # A layer norm has made the few entries of a weight token the larger the longer it is.
+    _compare(second_attention, 0, dimension, _SAME_LABEL * np.sqrt(dimension / second_attention.output_size))
+    _prefer(second_attention, against_weights)
+    _copy(second_attention, first, size)
 
 
 def _compare(attention: MultiHeadAttention, first: int, size: int, logit: float) -> None:
-    """Makes tokens attend to those that are like them in some entries, as many as a head has room for."""
+    """Makes tokens attend to those that are like them in some entries: each head in others, as far as it has room."""
     width = attention.query_key_size // attention.heads
     kernel = _SMALL * np.array(tf.convert_to_tensor(attention.query.kernel))
-    entries = np.arange(min(size, width - 1))
-    for begin in range(0, attention.query_key_size, width):
-        kernel[:, begin : begin + len(entries)] = 0
+    for head in range(attention.heads):
+        entries = np.roll(np.arange(size), -(head * size // attention.heads))[: width - 1]
+        columns = head * width + np.arange(len(entries))
+        kernel[:, columns] = 0
         # Logits are divided by the root of the width.
-        kernel[first + entries, begin + entries] = np.sqrt(logit / len(entries) * np.sqrt(width))
+        kernel[first + entries, columns] = np.sqrt(logit / len(entries) * np.sqrt(width))
     attention.query.kernel.assign(kernel)
     attention.key.kernel.assign(kernel)
 
 
-def _prefer(attention: MultiHeadAttention, first: int, direction: np.ndarray) -> None:
-    """Makes all tokens attend rather to those that point in a direction, by the last entry of each head."""
+def _prefer(attention: MultiHeadAttention, direction: np.ndarray) -> None:
+    """Makes all tokens attend rather to those whose embedding points in a direction, by the last entry of each head."""
     width = attention.query_key_size // attention.heads
     last = np.arange(width - 1, attention.query_key_size, width)
     query, key = (np.array(tf.convert_to_tensor(each.kernel)) for each in (attention.query, attention.key))
     query[:, last] = key[:, last] = 0
-    key[first : first + len(direction), last] = direction[:, np.newaxis]
+    key[: len(direction), last] = direction[:, np.newaxis]
     bias = np.zeros(attention.query_key_size, np.float32)
     bias[last] = np.sqrt(width)  # by which logits are divided
     attention.query.kernel.assign(query)

@@ -92,7 +92,8 @@ class WeightGenerator(keras.layers.Layer):
             if isinstance(self.local_features, LogitsFeatures) and self.local_features.flat_size == inputs:
                 embedding = self.config.embedding_dim
                 if self.config.spread_labels:
-                    initial_values.spread_labels(self.sample_tokens, self.encoder, embedding, inputs)
+                    tokens = self.sample_tokens, self.weight_tokens
+                    initial_values.spread_labels(*tokens, self.encoder, embedding, inputs)
                 else:
                     initial_values.copy_means(self.encoder, embedding, inputs)
 
