@@ -60,6 +60,16 @@ _NEEDS = (
         lambda parts: parts["features"].logits != "convolution",
     ),
     _Need(
+        "transformer.spread_labels",
+        "episodes.unlabelled_per_class above 0",
+        lambda parts: parts["episodes"].unlabelled_per_class > 0,
+    ),
+    _Need(
+        "transformer.spread_labels",
+        "transformer.embedding_dim above the number of classes",
+        lambda parts: parts["transformer"].embedding_dim > parts["episodes"].most_classes,
+    ),
+    _Need(
         "generator.allocation",
         "a convolution that is generated (cnn.trained_layers)",
         lambda parts: abs(parts["cnn"].trained_layers) < CONVOLUTIONS[parts["cnn"].architecture],

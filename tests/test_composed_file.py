@@ -18,7 +18,7 @@ def load(tmp_path, row, steps):
 @pytest.mark.parametrize(
     "row", ["omniglot_1shot_8ch_separate_generator", "mini_imagenet_1shot_all_layers_16ch", "parameters_4ch_shared_0"]
 )
-def test_on_a_budget_the_model_and_the_episodes_are_the_rows(tmp_path, row):
+def test_on_a_budget_the_cnn_and_the_episodes_are_the_rows(tmp_path, row):
     ours, authors = load(tmp_path, row, 200)
     assert (ours.cnn, ours.generator, ours.episodes, ours.data) == (
         authors.cnn,
@@ -79,6 +79,10 @@ def test_a_step_has_more_groups_the_larger_its_maps(tmp_path, row, groups):
         ("omniglot_1shot_all_layers_8ch", "mix"),
         ("omniglot_1shot_logits_only_4ch", "mix"),
         ("omniglot_1shot_8ch_passthrough_features", "passthrough"),
+        ("omniglot_1shot_8ch_nonlinear_features", "convolution"),
+        ("omniglot_1shot_8ch_feature_dropout", "convolution"),
+        ("omniglot_1shot_8ch_sigmoid_attention", "convolution"),
+        ("parameters_16ch_local_4", "convolution"),
         ("omniglot_1shot_8ch_separate_generator", "convolution"),
         ("omniglot_1shot_prototypical_8ch", "convolution"),
         ("mini_imagenet_two_layer_both_generated_output", "convolution"),

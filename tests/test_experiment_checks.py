@@ -7,6 +7,9 @@ from hypertransformer_tf.errors import UserError
 
 NO_SHARED = ("features.shared_layers = 0",)
 ALONE = ("loss.shared_head = 0.5", "loss.only_shared_head = True")
+SPREAD = "transformer.spread_labels = True"
+SPREADABLE = ("transformer.match_labels = True", "transformer.layers = 2")
+MAP = ("cnn.architecture = 'maxpool-4-layer'", "features.logits = 'mix'")
 WHOLE_MAP = "cnn.architecture = 'maxpool-4-layer' or 'lgm-net' or 'no-convolutions'"
 
 
@@ -21,6 +24,13 @@ WHOLE_MAP = "cnn.architecture = 'maxpool-4-layer' or 'lgm-net' or 'no-convolutio
         ("features.shared_dropout = 0.1", NO_SHARED, "features.shared_layers above 0"),
         ("features.logits = 'mix'", (), WHOLE_MAP),
         ("features.logits = 'passthrough'", ("cnn.architecture = '4-layer'",), WHOLE_MAP),
+        (SPREAD, SPREADABLE, "features.logits = 'passthrough' or 'mix'"),
+        (SPREAD, (*SPREADABLE, *MAP), "episodes.unlabelled_per_class above 0"),
+        (
+            SPREAD,
+            (*SPREADABLE, *MAP, "episodes.unlabelled_per_class = 1", "transformer.embedding_dim = 2"),
+            "transformer.embedding_dim above the number of classes",
+        ),
         ("generator.allocation = 'spatial'", ("cnn.trained_layers = 3",), "a convolution that is generated"),
         ("generator.allocation = 'spatial'", ("cnn.trained_layers = -3",), "a convolution that is generated"),
         ("loss.head_steps = 5", (), "cnn.warmup_heads"),

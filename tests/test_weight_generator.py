@@ -206,37 +206,52 @@ def test_classes_begin_near_the_means_of_their_maps_where_the_logits_layer_reads
     assert (of_own.min() > alike[~np.eye(3, dtype=bool)].max() + 0.3) == copies
 
 
-def _right_about_others_of_their_classes(spread):
+def _right_about_others_of_their_classes(spread, shape, **changes):
     """Accuracy on other samples of what is generated of one labelled sample and ten unlabelled ones of each class.
 
-    Maps are drawn round a centre for each of five classes. Returns it for the generated classes and for the labelled
-    maps themselves.
+    Maps are drawn round a centre for each of five classes, and normalised. Returns it for the generated classes and for
+    the labelled maps themselves.
     """
     keras.utils.set_random_seed(0)
-    config = dataclasses.replace(CONFIG, embedding_dim=32, layers=2, match_labels=True, spread_labels=spread)
-    draw = np.random.default_rng(1)
-    centres = draw.normal(size=(16, 5, 1, 32))
-    maps = np.maximum(centres + draw.normal(size=(16, 5, 11 + 20, 32)), 0).astype(np.float32)
-    labelled, unlabelled, queries = maps[:, :, 0], maps[:, :, 1:11].reshape(16, 50, 32), maps[:, :, 11:]
-    support = np.concatenate([labelled, unlabelled], 1)
+    config = dataclasses.replace(CONFIG, embedding_dim=32, layers=2, match_labels=True, spread_labels=spread, **changes)
+    draw, size = np.random.default_rng(1), int(np.prod(shape))
+    noise = 0.22 * np.sqrt(size) * draw.normal(size=(16, 5, 11 + 20, size))
+    maps = (draw.normal(size=(16, 5, 1, size)) + noise).astype(np.float32)
+    maps = (maps - maps.mean((1, 2), keepdims=True)) / maps.std((1, 2), keepdims=True)
+    labelled, queries = maps[:, :, 0], maps[:, :, 11:]
+    support = np.concatenate([labelled, maps[:, :, 1:11].reshape(16, 50, size)], 1)
     labels = np.tile(np.int32([*range(5)] + [-1] * 50), (16, 1))
     features = LogitsFeatures("passthrough", 4, name="local_features")
-    layer = WeightGenerator(5, (5, 33), config, features, 0, tokens_are_classes=True, name="generator")
-    layer.build((16, 55, 2, 2, 8))
-    generated = np.array(layer(support.reshape(16, 55, 2, 2, 8), labels))[..., :32]
+    layer = WeightGenerator(5, (5, size + 1), config, features, 0, tokens_are_classes=True, name="generator")
+    layer.build((16, 55, *shape))
+    generated = np.array(layer(support.reshape(16, 55, *shape), labels))[..., :size]
 
     def accuracy(classes):
-        contrast = classes - classes.mean(1, keepdims=True)
-        logits = np.einsum("tcqd,tkd->tcqk", queries - support.mean(1)[:, np.newaxis, np.newaxis], contrast)
+        logits = np.einsum("tcqd,tkd->tcqk", queries, classes - classes.mean(1, keepdims=True))
         return (logits.argmax(-1) == np.arange(5)[:, np.newaxis]).mean()
 
     return accuracy(generated), accuracy(labelled)
 
 
 def test_unlabelled_samples_are_counted_with_those_they_resemble_from_the_first_step_on():
-    spread, of_labelled = _right_about_others_of_their_classes(True)
-    assert spread > of_labelled + 0.02
-    assert _right_about_others_of_their_classes(False)[0] < of_labelled
+    spread, of_labelled = _right_about_others_of_their_classes(True, (2, 2, 8))
+    assert spread > of_labelled + 0.05
+
+
+def test_they_are_counted_where_heads_are_small_and_tokens_long():
+    settings = {"heads": 8, "query_key_size": 0.5, "value_size": 0.5}
+    spread, plain = (_right_about_others_of_their_classes(each, (5, 5, 8), **settings)[0] for each in (True, False))
+    assert spread > plain + 0.15
+
+
+def test_labels_and_weight_tokens_are_told_apart_by_what_spread_labels_begins_with():
+    config = dataclasses.replace(CONFIG, embedding_dim=32, layers=2, match_labels=True, spread_labels=True)
+    features = LogitsFeatures("passthrough", 4, name="local_features")
+    layer = WeightGenerator(5, (5, 33), config, features, 0, tokens_are_classes=True, name="generator")
+    layer.build((16, 55, 2, 2, 8))
+    labels = layer.sample_tokens.label_embeddings.numpy()
+    own = layer.weight_tokens.weight_embeddings.numpy() - labels[:5]
+    assert not labels[5].any() and np.abs(labels[:5] @ own.T).max() < 1e-3 < np.abs(own).max()
 
 
 def test_every_value_can_learn_where_classes_begin_with_means():

@@ -105,8 +105,8 @@ class TransformerConfig:
         each class begins near the mean of its samples' maps, as far as `value_size` has room for them.
       spread_labels: the first layer of the logits' generator begins by giving unlabelled samples the labels of those
         whose maps are like theirs, and the second counts them among the samples of a class by that (the paper's
-        construction for semi-supervision, Section 3.2); needs `match_labels`, two layers, and `features.logits` as
-        above.
+        construction for semi-supervision, Section 3.2); needs `match_labels`, softmax attention, two layers, more
+        embedding dimensions than classes, and `features.logits` as above.
     """
 
     variant: str = "encoder"
@@ -146,12 +146,19 @@ class TransformerConfig:
         require_flag("transformer.match_labels", self.match_labels)
         if self.match_labels and self.variant != "encoder":
             raise UserError("transformer.match_labels = True needs transformer.variant = 'encoder'.")
-        require_flag("transformer.spread_labels", self.spread_labels)
-        if self.spread_labels and not (self.match_labels and self.layers > 1):
-            raise UserError(
-                "transformer.spread_labels = True needs transformer.match_labels = True and at least two "
-                "transformer.layers."
-            )
+        self._check_spread_labels()
         require_flag("transformer.separate_ignores_mask", self.separate_ignores_mask)
         if self.separate_ignores_mask and self.variant != "separate":
             raise UserError("transformer.separate_ignores_mask = True needs transformer.variant = 'separate'.")
+
+    def _check_spread_labels(self) -> None:
+        require_flag("transformer.spread_labels", self.spread_labels)
+        if not self.spread_labels:
+            return
+        for met, need in (
+            (self.match_labels, "transformer.match_labels = True"),
+            (self.layers > 1, "transformer.layers of 2 or more"),
+            (self.attention == "softmax", "transformer.attention = 'softmax'"),
+        ):
+            if not met:
+                raise UserError(f"transformer.spread_labels = True needs {need}.")

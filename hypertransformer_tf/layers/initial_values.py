@@ -15,7 +15,7 @@ from hypertransformer_tf.layers.tokens import SampleTokens, WeightTokens
 from hypertransformer_tf.layers.transformer import DecoderLayer, EncoderLayer
 
 _SMALL = 0.1  # of its usual size: what everything but the copy adds at first
-# Attention logits, where entries of maps and labels are about 1:
+# Softmax attention's logits, where the mean square of a map's entries, and of a label's, is 1:
 _ALIKE = 10.0  # of two tokens with the same map
 _SAME_LABEL = 5.0  # of two samples of one class
 _PREFERENCE = 8.0  # for tokens with a label, and against weight tokens
@@ -55,9 +55,9 @@ def spread_labels(
     Each class begins near the mean over its samples and, by how much they resemble these, the unlabelled ones.
 
     Args:
-      samples, weights: the layers of tokens, built, with more embedding dimensions than classes. "No label" becomes zero,
-        which is no more one class than another; weight embeddings get a direction of their own, by which they are
-        passed over: they have no map to be moved.
+      samples, weights: the layers of tokens, built, with more embedding dimensions than classes. "No label" becomes
+        zero, which is no more one class than another; weight embeddings get a direction of their own, by which they
+        are passed over: they have no map to be moved.
       encoder: two layers or more, built.
       first, size: as in `copy_means`.
     """
@@ -89,7 +89,7 @@ def _compare(attention: MultiHeadAttention, first: int, size: int, logit: float)
         columns = head * width + np.arange(len(entries))
         kernel[:, columns] = 0
         # Logits are divided by the root of the width.
-        kernel[first + entries, columns] = np.sqrt(logit / len(entries) * np.sqrt(width))
+        kernel[first + entries, columns] = np.sqrt(logit / max(len(entries), 1) * np.sqrt(width))
     attention.query.kernel.assign(kernel)
     attention.key.kernel.assign(kernel)
 

@@ -1,4 +1,4 @@
-"""The gin file that a row is trained from: the row's own, and on a budget our recipe and its length behind it."""
+"""The gin file that a row is trained from: the row's own, and on a budget our recipe, length and start behind it."""
 
 import pathlib
 from typing import Optional
@@ -51,12 +51,15 @@ def _groups(row: Experiment) -> list[str]:
 
 
 def _where_classes_begin(row: Experiment) -> list[str]:
-    """Hands the last map to the logits layer's generator too, so that classes begin near their means in it."""
-    encoder = row.method.name == "hypertransformer" and row.transformer.variant == "encoder"
-    if not encoder or not reads_whole_map(row.cnn.architecture):
+    """Initial values near the mean of each class's maps, which the logits layer's generator has to read for that."""
+    features, transformer = row.features, row.transformer
+    encoder = row.method.name == "hypertransformer" and transformer.variant == "encoder"
+    if not (encoder and transformer.attention == "softmax" and reads_whole_map(row.cnn.architecture)):
         return []
-    lines = ["features.logits = 'mix'"] if row.features.logits == "convolution" else []
-    if row.episodes.unlabelled_per_class and row.transformer.layers > 1:
+    studied = features.nonlinear or features.local_dropout or features.local_dim not in (None, row.cnn.channels)
+    logits = "mix" if features.logits == "convolution" and not studied else features.logits
+    lines = [f"features.logits = {logits!r}"] if logits != features.logits else []
+    if logits != "convolution" and row.episodes.unlabelled_per_class and transformer.layers > 1:
         lines.append("transformer.spread_labels = True")
     return lines
 

@@ -23,6 +23,7 @@ _MAY_DIFFER = {
     "transformer.dropout",
     "transformer.output_scale",
     "transformer.match_labels",
+    "transformer.spread_labels",
 }
 
 _Settings = Mapping[str, Mapping[str, Any]]
