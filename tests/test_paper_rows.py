@@ -10,6 +10,7 @@ from small_runs import ROOT, as_floats, noise, own_configuration
 
 from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.reproduction.composed_file import composed_text
 from hypertransformer_tf.reproduction.index import number_of, read_index
 from hypertransformer_tf.reproduction.readme_tables import readme_text
 from hypertransformer_tf.runs.restore import build_model
@@ -34,6 +35,22 @@ def experiments() -> dict[str, Experiment]:
 
 def test_every_row_has_a_file_and_every_file_a_row():
     assert FILES == sorted(f"paper/{path.name}" for path in (GIN / "paper").iterdir())
+
+
+@pytest.mark.slow
+def test_every_row_is_a_configuration_on_a_budget_too_and_but_for_two_of_its_own(experiments, tmp_path):
+    composed = {}
+    for file, row in experiments.items():
+        if not row.method.is_meta_trained:
+            continue  # no steps on which a budget could be spent
+        (tmp_path / "row.gin").write_text(composed_text(file, 500, row))
+        with own_configuration():
+            ours = load_experiment(str(tmp_path / "row.gin"))
+        assert (ours.cnn, ours.episodes, ours.data, ours.method) == (row.cnn, row.episodes, row.data, row.method), file
+        composed.setdefault(ours, {})[file] = row
+    merged = [sorted(same) for same in composed.values() if len(set(same.values())) > 1]
+    alike = ("omniglot_1shot_8ch_mixed_features", "omniglot_1shot_8ch_shared_head", "omniglot_1shot_all_layers_8ch")
+    assert merged == [[f"paper/{name}.gin" for name in alike]]  # our recipe has what two of them add to the third
 
 
 def test_a_row_is_in_its_place_once():
