@@ -69,6 +69,24 @@ def test_a_setting_without_effect_is_named_with_what_it_needs(named, others, rem
 
 
 @pytest.mark.parametrize(
+    "others, need",
+    [
+        (("transformer.layers = 2",), "transformer.match_labels = True"),
+        (("transformer.match_labels = True", "transformer.layers = 1"), "transformer.layers of 2 or more"),
+        ((*SPREADABLE, "transformer.attention = 'sigmoid'"), "transformer.attention = 'softmax'"),
+    ],
+)
+def test_what_labels_cannot_be_spread_with_is_named(others, need):
+    with pytest.raises(UserError, match=f"transformer.spread_labels = True needs {need}"):
+        experiment_of(*others, SPREAD)
+
+
+def test_labels_are_spread_where_all_that_needs_is_there():
+    experiment = experiment_of(*SPREADABLE, *MAP, "episodes.unlabelled_per_class = 1", SPREAD)
+    assert experiment.transformer.spread_labels
+
+
+@pytest.mark.parametrize(
     "bindings",
     [
         ALONE,
