@@ -1,15 +1,19 @@
-"""Makes a run directory of what run_steps.py trained, for `bin/train` to measure and any command to use.
+"""Makes a run directory of what run_steps.py trained, to be measured by `bin/train`.
 
-python docs/measurements/accelerator/take_over.py PROGRAM TRAINED.npz --run_dir=DIR [--seed=N]
+    python docs/measurements/accelerator/take_over.py PROGRAM --run_dir=DIR
+    bin/train --gin_file=PROGRAM/config.gin --run_dir=DIR
+
+The optimiser's state stays behind: such a run can be measured and used, not trained further.
 """
 
 import argparse
-import json
 import pathlib
 
 import numpy as np
 
+from hypertransformer_tf.commands import cli
 from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.runs.checkpoints import save_checkpoint
 from hypertransformer_tf.runs.data_record import describe_data
@@ -19,30 +23,33 @@ from hypertransformer_tf.training.build import build_training
 from hypertransformer_tf.training.checkpoint_arrays import checkpoint_arrays
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", type=pathlib.Path)
-    parser.add_argument("trained", type=pathlib.Path)
     parser.add_argument("--run_dir", type=pathlib.Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--gin_file", help="of the run; that of the program if left out")
     parser.add_argument("--data_dir")
-    flags = parser.parse_args()
-    settings = json.loads((flags.program / "program.json").read_text())
-    bindings = [] if flags.gin_file else settings["gin_bindings"]
-    experiment = load_experiment(flags.gin_file or settings["gin_file"], bindings, flags.data_dir, seed=flags.seed)
+    arguments = parser.parse_args()
+    return cli.run(lambda: take_over(arguments))
+
+
+def take_over(arguments: argparse.Namespace) -> None:
+    with np.load(arguments.program / "trained.npz") as arrays:
+        trained = {f"model/{name}": arrays[name] for name in arrays.files if name not in ("steps", "device")}
+        steps, device = int(arrays["steps"]), str(arrays["device"])
+    experiment = load_experiment(str(arguments.program / "config.gin"), data_dir=arguments.data_dir, steps=steps)
     images = load_images(experiment.data, experiment.episodes.n_way)
-    parts = build_training(experiment, images, "auto")
-    with np.load(flags.trained) as arrays:
-        named = {f"model/{settings['state'][int(index)]}": arrays[index] for index in arrays.files}
-    restore_model(parts.model, {name: array for name, array in named.items() if name != "model/"})
-    parts.update.gather()  # the moments stay behind: the run can be measured, not continued
-    effective, text, data = experiment.effective(), experiment.text(), describe_data(images)
-    with RunDirectory(flags.run_dir, effective, text, flags.seed, data=data) as run:
-        run.begin(0)
+    parts = build_training(experiment, images, "one_device")
+    restore_model(parts.model, trained)
+    parts.update.gather()
+    text, seed, data = experiment.text(), experiment.training.seed, describe_data(images)
+    with RunDirectory(arguments.run_dir, experiment.effective(), text, seed, data=data) as run:
+        if not run.is_new:
+            raise UserError(f"{arguments.run_dir} holds a run already: name another folder with --run_dir.")
+        run.begin(0, {"device": device})
         arrays = checkpoint_arrays(parts.model, parts.optimizer, parts.update)
-        save_checkpoint(run.checkpoints, experiment.training.steps, arrays, {"best_validation": -1.0})
+        save_checkpoint(run.checkpoints, steps, arrays, {"best_validation": -1.0})
+        run.finish("trained elsewhere", steps)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
