@@ -24,7 +24,7 @@ from hypertransformer_tf.model.token_sizes import token_sizes
 )
 @pytest.mark.parametrize("variant", ["encoder", "separate"])
 def test_they_are_those_of_the_generators(changes, variant):
-    config = changed(**{"transformer": {"variant": variant, "heads": 1}, **changes})
+    config = changed(**{"transformer": {"variant": variant, "heads": 1, "layers": 1}, **changes})
     model = HyperTransformer(SHAPE, N_WAY, config)
     made = [each for each in model.generators if each is not None]
     if config.cnn.warmup_heads == "generated":
