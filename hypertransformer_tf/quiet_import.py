@@ -11,6 +11,12 @@ from typing import Iterator
 # Keras takes each of these if it is installed, for pictures, wrappers and tables that no command asks it for. Together
 # they are two fifths of the time that importing TensorFlow takes.
 _NOT_FOR_KERAS = ("matplotlib", "pandas", "sklearn")
+_real_standard_error = 2
+
+
+def standard_error() -> int:
+    """The file descriptor of standard error, also while an import holds back what is written to 2."""
+    return _real_standard_error
 
 
 def import_quietly(name: str) -> ModuleType:
@@ -23,8 +29,9 @@ def import_quietly(name: str) -> ModuleType:
     Args:
       name: the module, such as 'tensorflow'.
     """
+    global _real_standard_error
     sys.stderr.flush()
-    standard_error = os.dup(2)
+    _real_standard_error = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
         try:
@@ -32,11 +39,12 @@ def import_quietly(name: str) -> ModuleType:
                 module = importlib.import_module(name)
         except BaseException:
             held_back.seek(0)
-            os.write(standard_error, held_back.read())
+            os.write(_real_standard_error, held_back.read())
             raise
         finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
+            os.dup2(_real_standard_error, 2)
+            os.close(_real_standard_error)
+            _real_standard_error = 2
     return module
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from small_clusters import cluster, ends, free_ports, tf_config
 from small_runs import (
+    ROOT,
     TINY,
     assert_same_state,
     experiment_of,
@@ -18,6 +20,7 @@ from small_runs import (
     newest_step,
     own_configuration,
     run_command,
+    start_command,
     wait_until,
     write_gin,
 )
@@ -229,6 +232,36 @@ def test_stopped_killed_and_started_again_they_end_as_if_nothing_had_happened(tm
 def _child(process):
     with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="utf-8") as file:
         return int(file.read().split()[0])
+
+
+# A worker up to where TensorFlow's service waits for all: the chief's main thread then holds Python's lock.
+_DIES_BEFORE_REGISTERING = """
+import os, signal, sys
+from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.experiment import load_experiment
+from hypertransformer_tf.runs.data_record import describe_data
+from hypertransformer_tf.training.joining import join, share_checkpoint
+
+experiment = load_experiment(sys.argv[1])
+images = load_images(experiment.data, experiment.episodes.most_classes)
+with join("multi_worker", experiment.effective(), describe_data(images)) as peers:
+    share_checkpoint(peers, None), share_checkpoint(peers, None)
+    peers.wait_for_all()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_before_it_registers_is_not_waited_for_for_ever(alike, tmp_path):
+    ports, run = free_ports(2), tmp_path / "run"
+    worker = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CONFIG": tf_config(ports, 1)}
+    chief = {"TF_CONFIG": tf_config(ports, 0), "CUDA_VISIBLE_DEVICES": "-1"}
+    with start_command("train", "--strategy=multi_worker", *_flags(alike, run), environment=chief) as process:
+        subprocess.run([sys.executable, "-c", _DIES_BEFORE_REGISTERING, alike], env=worker)
+        died = time.monotonic()
+        (end,) = ends([process], seconds=90)
+        assert time.monotonic() - died < 60 and end.returncode == 1
+        assert "worker was lost" in end.stderr and end.stderr.count("\n") == 1, end.stderr
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Quiet imports: what native code writes while a module loads is held back, unless loading fails."""
 
+import os
 import subprocess
 import sys
 
@@ -19,6 +20,16 @@ def test_what_a_module_writes_while_it_loads_is_held_back_and_later_words_are_no
     assert quiet_import.import_quietly("noisy_module").value == 3
     print("later", file=sys.stderr)
     assert capfd.readouterr().err == "later\n"
+
+
+def test_standard_error_can_be_reached_while_a_module_loads(module_folder, capfd):
+    write = (
+        "import os\nfrom hypertransformer_tf.quiet_import import standard_error\nos.write(standard_error(), b'said')\n"
+    )
+    (module_folder / "speaking_module.py").write_text(write)
+    quiet_import.import_quietly("speaking_module")
+    os.write(quiet_import.standard_error(), b", later")
+    assert capfd.readouterr().err == "said, later"
 
 
 def test_a_module_that_cannot_be_loaded_shows_what_was_held_back(module_folder, capfd):

@@ -118,6 +118,7 @@ def _benchmark(gin_file: str, experiment: Experiment, seconds: float, strategy: 
         from hypertransformer_tf.training.strategy import explained
 
         with explained(peers):
+            peers.wait_for_all()  # as in training
             parts = build_training(experiment, images, strategy)
             pace = _measure(parts.step, functools.partial(own_batch, sampler, parts.strategy, size), seconds, peers)
             evaluation = experiment.evaluation_sampler(images, "train")

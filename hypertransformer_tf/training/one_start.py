@@ -88,6 +88,7 @@ class OneStart:
 
         settings, samplers, run = self._experiment.training, self._samplers, self._run
         with explained(self._peers):
+            self._peers.wait_for_all()  # one that ended meanwhile would be waited for inside TensorFlow
             parts = build_training(self._experiment, self._images, strategy_name)
         loop = TrainingLoop(parts, samplers.training, samplers.validation, run, settings, self._peers)
         outcome = "stopped by an error"

@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional
 
+from hypertransformer_tf.quiet_import import standard_error
 from hypertransformer_tf.training.cluster import Cluster
 from hypertransformer_tf.training.frames import Connection, Frame, NotOurs
 from hypertransformer_tf.training.restarts import LOST, shown_status
@@ -151,7 +152,7 @@ class PeerWatch:
 def leave_now(status: int, text: str) -> None:
     """Says the sentence and ends the process at once, wherever its other threads are."""
     show_cursor = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hides it
-    os.write(2, f"{show_cursor}{text}\n".encode())
+    os.write(standard_error(), f"{show_cursor}{text}\n".encode())
     os._exit(status)
 
 

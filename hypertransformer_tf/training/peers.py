@@ -18,8 +18,8 @@ from hypertransformer_tf.training.restarts import LOST
 class Peers:
     """The other processes of a cluster; `with` watches them and tells them how this process ended.
 
-    All processes make the same calls of `broadcast`, `gather` and `agree_to_stop` in the same order. Where another
-    process ended, these raise what it raised.
+    All processes make the same calls of `broadcast`, `gather`, `wait_for_all` and `agree_to_stop` in the same order.
+    Where another process ended, these raise what it raised.
 
     Args:
       cluster: the processes; without any others, nothing is sent and every call gives back what it got.
@@ -70,6 +70,11 @@ class Peers:
             self._send(0, Frame({"kind": "data", "value": value}))
             return []
         return [value, *(self._take(index).header["value"] for index in sorted(self._connections))]
+
+    def wait_for_all(self) -> None:
+        """Returns once all processes have made this call."""
+        self.gather(None)
+        self.broadcast()
 
     def agree_to_stop(self, signal_number: Optional[int]) -> Optional[int]:
         """The first signal that any of the processes received, the same in all of them, or None."""
