@@ -31,7 +31,8 @@ def import_quietly(name: str) -> ModuleType:
     """
     global _real_standard_error
     sys.stderr.flush()
-    _real_standard_error = os.dup(2)
+    before, saved = _real_standard_error, os.dup(2)
+    _real_standard_error = saved if before == 2 else before
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
         try:
@@ -39,12 +40,12 @@ def import_quietly(name: str) -> ModuleType:
                 module = importlib.import_module(name)
         except BaseException:
             held_back.seek(0)
-            os.write(_real_standard_error, held_back.read())
+            os.write(saved, held_back.read())
             raise
         finally:
-            os.dup2(_real_standard_error, 2)
-            os.close(_real_standard_error)
-            _real_standard_error = 2
+            os.dup2(saved, 2)
+            _real_standard_error = before
+            os.close(saved)
     return module
 
 

@@ -31,7 +31,7 @@ def end_of(limit, wait, **environment):
 def test_it_ends_with_a_sentence_and_a_status_that_restarts_understand(is_supervised, status):
     done = end_of(0.5, 40, **{SUPERVISOR: str(os.getpid()) if is_supervised else ""})
     assert done.returncode == status and done.stdout == ""
-    assert done.stderr.startswith("Another worker was lost before training began") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("TensorFlow did not meet all workers within 0.5 s") and done.stderr.count("\n") == 1
 
 
 def test_it_goes_on_where_nothing_waits_for_long():

@@ -15,17 +15,18 @@ from hypertransformer_tf.training.frames import Connection, Frame, NotOurs
 
 SECONDS = "HT_CLUSTER_SECONDS"
 DEFAULT_SECONDS = 300.0
+ONCE_THERE = 45.0  # all have come, and wait for TensorFlow only
 _SAY_AFTER, _HELLO_SECONDS, _RETRY_SECONDS = 10.0, 5.0, 0.1
 
 Greeting = Mapping[str, Any]
 Refusal = Callable[[Greeting], Optional[str]]
 
 
-def seconds_to_wait() -> float:
+def seconds_to_wait(default: float = DEFAULT_SECONDS) -> float:
     """How long processes wait for each other: HT_CLUSTER_SECONDS, or five minutes. Raises UserError."""
     given = os.environ.get(SECONDS)
     try:
-        seconds = DEFAULT_SECONDS if given is None else float(given)
+        seconds = default if given is None else float(given)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.training.cluster import read_cluster
 from hypertransformer_tf.training.peers import Peers
+from hypertransformer_tf.training.rendezvous import ONCE_THERE, seconds_to_wait
 from hypertransformer_tf.training.start_limit import limited
 from hypertransformer_tf.training.strategy_names import VIRTUAL_DEVICES, check_strategy
 
@@ -76,13 +77,14 @@ def _multi_worker() -> tf.distribute.Strategy:
         task_id=cluster.index,
         rpc_layer="grpc",
     )
-    try:
-        with limited():
+    with limited(seconds_to_wait(ONCE_THERE)):
+        try:
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-    except RuntimeError as error:
-        raise UserError(
-            "--strategy=multi_worker comes too late, TensorFlow is running already: start a process of its own for it."
-        ) from error
+        except RuntimeError as error:
+            raise UserError(
+                "--strategy=multi_worker comes too late, TensorFlow is running already: start a process of its own for "
+                "it."
+            ) from error
 
 
 def _evenly(devices: list, shares: Optional[int]) -> list:
