@@ -43,7 +43,7 @@ BINDINGS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--steps", type=int, default=4_000)
     parser.add_argument("--longest", type=float, default=40.0, help="seconds from start to kill, at most (default: 40)")
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args()
