@@ -15,7 +15,6 @@ from hypertransformer_tf.training.frames import Connection, Frame, NotOurs
 
 SECONDS = "HT_CLUSTER_SECONDS"
 DEFAULT_SECONDS = 300.0
-ONCE_THERE = 45.0  # all have come, and wait for TensorFlow only
 _SAY_AFTER, _HELLO_SECONDS, _RETRY_SECONDS = 10.0, 5.0, 0.1
 
 Greeting = Mapping[str, Any]
@@ -23,7 +22,7 @@ Refusal = Callable[[Greeting], Optional[str]]
 
 
 def seconds_to_wait(default: float = DEFAULT_SECONDS) -> float:
-    """How long processes wait for each other: HT_CLUSTER_SECONDS, or five minutes. Raises UserError."""
+    """How long processes wait for each other: HT_CLUSTER_SECONDS, or `default` where it is unset. Raises UserError."""
     given = os.environ.get(SECONDS)
     try:
         seconds = default if given is None else float(given)

@@ -10,9 +10,11 @@ import tensorflow as tf
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.training.cluster import read_cluster
 from hypertransformer_tf.training.peers import Peers
-from hypertransformer_tf.training.rendezvous import ONCE_THERE, seconds_to_wait
+from hypertransformer_tf.training.rendezvous import seconds_to_wait
 from hypertransformer_tf.training.start_limit import limited
 from hypertransformer_tf.training.strategy_names import VIRTUAL_DEVICES, check_strategy
+
+_START_SECONDS = 45.0  # that TensorFlow may take until it has met all processes, which have come by then
 
 
 def make_strategy(name: str, shares: Optional[int] = None) -> tf.distribute.Strategy:
@@ -77,7 +79,7 @@ def _multi_worker() -> tf.distribute.Strategy:
         task_id=cluster.index,
         rpc_layer="grpc",
     )
-    with limited(seconds_to_wait(ONCE_THERE)):
+    with limited(max(_START_SECONDS, seconds_to_wait(_START_SECONDS))):
         try:
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         except RuntimeError as error:
