@@ -2,8 +2,11 @@
 
 import numpy as np
 import numpy_reference as reference
+import pytest
+import tensorflow as tf
 
 from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
+from hypertransformer_tf.cnn.sums import sum_over_episode
 
 STREAM = np.random.default_rng(0)
 ACTIVATIONS = (STREAM.normal(size=(3, 4, 5, 5, 2)) * 3.0 + 1.0).astype(np.float32)
@@ -52,3 +55,42 @@ def test_epsilon_is_a_thousandth():
     values = np.array([-1e-2, 1e-2], np.float32).reshape(1, 2, 1, 1, 1)
     outputs = normalise(values, batch_moments(values), np.ones((1, 1), np.float32), np.zeros((1, 1), np.float32))
     np.testing.assert_allclose(np.ravel(outputs)[1], 1e-2 / np.sqrt(1e-4 + 1e-3), rtol=1e-5)
+
+
+def test_gradients_of_first_and_second_order_are_those_of_stock_operations():
+    values, gamma, beta, upstream = (
+        tf.constant(each, tf.float64) for each in (ACTIVATIONS, GAMMA, BETA, STREAM.normal(size=ACTIVATIONS.shape))
+    )
+
+    def ours(values, gamma, beta):
+        return normalise(values, batch_moments(values), gamma, beta)
+
+    def stock(values, gamma, beta):
+        mean, variance = tf.nn.moments(values, (1, 2, 3), keepdims=True)
+        gamma, beta = gamma[:, None, None, None], beta[:, None, None, None]
+        return tf.nn.batch_normalization(values, mean, variance, beta, gamma, 1e-3)
+
+    def gradients(function, values, gamma, beta):
+        with tf.GradientTape() as outer:
+            outer.watch((values, gamma, beta))
+            with tf.GradientTape() as inner:
+                inner.watch((values, gamma, beta))
+                loss = tf.reduce_sum(upstream * tf.sin(function(values, gamma, beta)))
+            first = inner.gradient(loss, (values, gamma, beta))
+            length = tf.add_n([tf.reduce_sum(tf.square(each)) for each in first])
+        return [*first, *outer.gradient(length, (values, gamma, beta))]
+
+    expected = gradients(stock, values, gamma, beta)
+    for function in (gradients, tf.function(gradients), tf.function(gradients, jit_compile=True)):
+        for found, wanted in zip(function(ours, values, gamma, beta), expected):
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (1, 1, 1, 1, 1)])
+def test_a_sum_over_an_episode_is_that_over_samples_and_space(shape, monkeypatch):
+    values = STREAM.normal(size=shape).astype(np.float32)
+    expected = values.sum((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(sum_over_episode(values), expected, rtol=1e-5, atol=1e-5)
+    accelerator = [tf.config.LogicalDevice(name="/device:GPU:0", device_type="GPU")]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: accelerator)
+    np.testing.assert_allclose(sum_over_episode(values), expected, rtol=1e-5, atol=1e-5)

@@ -86,6 +86,14 @@ def test_a_decoder_layer_also_attends_to_the_encoded_sequence(attention):
         np.testing.assert_allclose(outputs[episode], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "make, inputs", [(_encoder, (TOKENS, MASK)), (_decoder, (TOKENS, ENCODED, MASK, ENCODED_MASK))]
+)
+def test_the_first_tokens_come_out_alone_as_they_do_among_all(make, inputs):
+    layer = make()
+    np.testing.assert_allclose(layer(*inputs, outputs=2), layer(*inputs)[:, :2], rtol=1e-5, atol=1e-6)
+
+
 def test_an_inner_size_of_zero_is_no_feed_forward_network():
     encoder, decoder = _encoder(NO_FEED_FORWARD), _decoder(NO_FEED_FORWARD)
     assert encoder.feed_forward is None and decoder.feed_forward is None

@@ -5,11 +5,12 @@ the query set's in the pass over the query set. That makes its protocol transduc
 other queries. With `Statistics` kept from the support set's pass, they do not.
 """
 
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.precision import at_least_float32
+from hypertransformer_tf.cnn.sums import sum_over_episode
 
 EPSILON = 1e-3
 
@@ -43,8 +44,7 @@ def batch_moments(activations: tf.Tensor, mask: Optional[tf.Tensor] = None) -> M
     """
     activations = at_least_float32(activations)
     if mask is None:
-        mean = tf.reduce_mean(activations, axis=(1, 2, 3), keepdims=True)
-        return Moments(mean, tf.reduce_mean(tf.math.square(activations - mean), axis=(1, 2, 3), keepdims=True))
+        return Moments(*_moments(activations))
     counts = 1.0 - tf.cast(mask, activations.dtype)
     counts = tf.math.divide_no_nan(counts, tf.reduce_sum(counts, axis=1, keepdims=True))
     counts = counts[:, :, tf.newaxis, tf.newaxis, tf.newaxis]
@@ -54,6 +54,23 @@ def batch_moments(activations: tf.Tensor, mask: Optional[tf.Tensor] = None) -> M
 
     mean = mean_over_samples(activations)
     return Moments(mean, mean_over_samples(tf.math.square(activations - mean)))
+
+
+@tf.custom_gradient
+def _moments(values: tf.Tensor) -> Tuple[Tuple[tf.Tensor, tf.Tensor], Callable[..., tf.Tensor]]:
+    """Mean and variance, without the sum in the gradient that is zero: that of the differences from the mean."""
+    count = tf.cast(tf.reduce_prod(tf.shape(values)[1:-1]), values.dtype)
+
+    def centred() -> Tuple[tf.Tensor, tf.Tensor]:
+        mean = sum_over_episode(values) / count
+        return mean, values - mean
+
+    def gradient(of_mean: tf.Tensor, of_variance: tf.Tensor) -> tf.Tensor:
+        _, differences = centred()  # anew, so that a second derivative knows that the mean depends on the values
+        return (of_mean + 2.0 * differences * of_variance) / count
+
+    mean, differences = centred()
+    return (mean, sum_over_episode(tf.math.square(differences)) / count), gradient
 
 
 def moments_for(activations: tf.Tensor, statistics: Optional[Statistics]) -> Moments:
@@ -80,8 +97,27 @@ def normalise(activations: tf.Tensor, moments: Moments, gamma: tf.Tensor, beta: 
     """Normalises (T, N, H, W, C), then scales and shifts with gamma and beta (T or 1, C), all in float32."""
     gamma, beta = at_least_float32(gamma), at_least_float32(beta)
     scale = _spread(gamma) * tf.math.rsqrt(moments.variance + EPSILON)
-    normalised = (at_least_float32(activations) - moments.mean) * scale + _spread(beta)
-    return tf.cast(normalised, activations.dtype)
+    shift = tf.broadcast_to(_spread(beta), tf.shape(scale))
+    one_for_all_samples = moments.mean.shape[1] == 1
+    scale_and_shift = _scale_and_shift if one_for_all_samples else _scale_and_shift_samples
+    return tf.cast(scale_and_shift(at_least_float32(activations), moments.mean, scale, shift), activations.dtype)
+
+
+def _scale_and_shift_samples(values: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    return (values - mean) * scale + shift
+
+
+@tf.custom_gradient
+def _scale_and_shift(
+    values: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor
+) -> Tuple[tf.Tensor, Callable[[tf.Tensor], Tuple[tf.Tensor, ...]]]:
+    """The same with mean, scale and shift (T, 1, 1, 1, C), whose gradients share two sums."""
+
+    def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, ...]:
+        total = sum_over_episode(upstream)
+        return upstream * scale, -scale * total, sum_over_episode(upstream * (values - mean)), total
+
+    return _scale_and_shift_samples(values, mean, scale, shift), gradient
 
 
 def _spread(values: tf.Tensor) -> tf.Tensor:

@@ -25,8 +25,9 @@ class LayerAttention(NamedTuple):
       samples: how many stand for support samples: S below.
       maps: by name of the transformer's layer, in the order of computing: (heads, queries, keys) float32, how much
         each query takes from each key. An `encoder_1` of the joint variants has W + S queries and as many keys, weight
-        tokens first. The decoder's are `decoder_1/self` and `decoder_1/cross`. In the variant `separate` an encoder
-        sees S tokens only, `self` is (heads, W, W) and `cross` is (heads, W, S).
+        tokens first; of the last layer `generate` computes the weight tokens' rows alone. The decoder's are
+        `decoder_1/self` and `decoder_1/cross`. In the variant `separate` an encoder sees S tokens only, `self` is
+        (heads, W, W) and `cross` is (heads, W, S).
     """
 
     cnn_layer: int

@@ -81,6 +81,13 @@ class _Block(keras.layers.Layer):
             self.feed_forward.build(token_shape)
             self.feed_forward_norm.build(token_shape)
 
+    def _attend_to_each_other(
+        self, tokens: tf.Tensor, key_mask: Optional[tf.Tensor], dropout: Optional[Dropout], outputs: Optional[int]
+    ) -> tf.Tensor:
+        """The self-attention, of the first `outputs` tokens to all; None is of all."""
+        queries = tokens if outputs is None else tokens[:, :outputs]
+        return self._add(queries, self.self_attention(queries, tokens, key_mask), self.self_attention_norm, dropout)
+
     def _add(self, tokens: tf.Tensor, update: tf.Tensor, norm: Any, dropout: Optional[Dropout]) -> tf.Tensor:
         return norm(tokens + apply_dropout(dropout, update, self.dropout_rate))
 
@@ -109,7 +116,8 @@ class EncoderLayer(_Block):
       activation: of the feed-forward network: `relu`, `gelu`, `leaky_relu` or `none`.
       dropout_rate: rate of dropout on what is added, while training.
 
-    Call: tokens (T, N, D), key_mask (T, N) float, 1 = ignore this token as a key -> (T, N, D).
+    Call: tokens (T, N, D), key_mask (T, N) float, 1 = ignore this token as a key -> (T, N, D); where only the first
+    `outputs` tokens are asked for, (T, outputs, D).
     """
 
     def __init__(
@@ -133,10 +141,13 @@ class EncoderLayer(_Block):
         self._build_feed_forward(input_shape)
 
     def call(
-        self, tokens: tf.Tensor, key_mask: Optional[tf.Tensor] = None, dropout: Optional[Dropout] = None
+        self,
+        tokens: tf.Tensor,
+        key_mask: Optional[tf.Tensor] = None,
+        dropout: Optional[Dropout] = None,
+        outputs: Optional[int] = None,
     ) -> tf.Tensor:
-        tokens = self._add(tokens, self.self_attention(tokens, tokens, key_mask), self.self_attention_norm, dropout)
-        return self._add_feed_forward(tokens, dropout)
+        return self._add_feed_forward(self._attend_to_each_other(tokens, key_mask, dropout, outputs), dropout)
 
 
 class DecoderLayer(_Block):
@@ -145,7 +156,7 @@ class DecoderLayer(_Block):
     Args: as for `EncoderLayer`.
 
     Call: tokens (T, N, D), encoded (T, M, E), key_mask (T, N) for the self-attention, encoded_key_mask (T, M)
-    -> (T, N, D).
+    -> (T, N, D); where only the first `outputs` tokens are asked for, (T, outputs, D).
     """
 
     def __init__(
@@ -181,8 +192,9 @@ class DecoderLayer(_Block):
         key_mask: Optional[tf.Tensor] = None,
         encoded_key_mask: Optional[tf.Tensor] = None,
         dropout: Optional[Dropout] = None,
+        outputs: Optional[int] = None,
     ) -> tf.Tensor:
-        tokens = self._add(tokens, self.self_attention(tokens, tokens, key_mask), self.self_attention_norm, dropout)
+        tokens = self._attend_to_each_other(tokens, key_mask, dropout, outputs)
         attended = self.cross_attention(tokens, encoded, encoded_key_mask)
         tokens = self._add(tokens, attended, self.cross_attention_norm, dropout)
         return self._add_feed_forward(tokens, dropout)

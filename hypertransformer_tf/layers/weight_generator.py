@@ -146,7 +146,7 @@ class WeightGenerator(keras.layers.Layer):
             outputs = self._run_separate(samples, weights, masks, dropout)
         else:
             outputs = self._run_joint(samples, weights, masks, dropout)
-        return outputs[:, : weights.shape[1], self.config.embedding_dim :]
+        return outputs[:, :, self.config.embedding_dim :]
 
     def make_tokens(
         self,
@@ -187,11 +187,13 @@ class WeightGenerator(keras.layers.Layer):
         sequence, mask = tf.concat([weights, samples], 1), None
         if any(given is not None for given in masks):
             mask = tf.concat([_mask_of(part, given) for given, part in zip(masks, (weights, samples))], 1)
+        last, tokens = (self.decoder or self.encoder)[-1], weights.shape[1]  # nothing reads what becomes of the samples
         encoded = sequence
         for layer in self.encoder:
-            encoded = layer(encoded, key_mask=mask, dropout=dropout)
+            encoded = layer(encoded, key_mask=mask, dropout=dropout, outputs=tokens if layer is last else None)
         for layer in self.decoder:
-            sequence = layer(sequence, encoded, key_mask=mask, encoded_key_mask=mask, dropout=dropout)
+            outputs = tokens if layer is last else None
+            sequence = layer(sequence, encoded, key_mask=mask, encoded_key_mask=mask, dropout=dropout, outputs=outputs)
         return sequence if self.decoder else encoded
 
     def _run_separate(

@@ -1,0 +1,22 @@
+"""Sums of activations over an episode, which normalisation and its gradient consist of."""
+
+from typing import Callable, Tuple
+
+import tensorflow as tf
+
+
+@tf.custom_gradient
+def sum_over_episode(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Sum of (T, N, H, W, C) over N, H and W: (T, 1, 1, 1, C).
+
+    On a CPU it is a product with ones: with few channels that takes half the time of a reduction. Accelerators reduce
+    well, and round what enters a product.
+    """
+    if any(device.device_type != "CPU" for device in tf.config.list_logical_devices()):
+        total = tf.reduce_sum(values, axis=(1, 2, 3), keepdims=True)
+    else:
+        episodes, channels = tf.shape(values)[0], values.shape[-1]
+        rows = tf.reshape(values, (episodes, -1, channels))
+        total = tf.matmul(tf.ones((episodes, 1, tf.shape(rows)[1]), values.dtype), rows)
+        total = tf.reshape(total, (episodes, 1, 1, 1, channels))
+    return total, lambda upstream: tf.broadcast_to(upstream, tf.shape(values))
