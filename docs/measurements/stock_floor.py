@@ -18,6 +18,7 @@ import tensorflow as tf
 from hypertransformer_tf.cnn.architecture import build_architecture
 from hypertransformer_tf.data.load import load_images
 from hypertransformer_tf.experiment import Experiment, load_experiment
+from hypertransformer_tf.kept_memory import keep_freed_memory
 from hypertransformer_tf.training.build import build_training
 from hypertransformer_tf.training.placement import place
 
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20, help="of each, in a round")
     flags = parser.parse_args()
+    keep_freed_memory()  # as training does; the floor gains by it too
     experiment = load_experiment(flags.gin_file)
     images = load_images(experiment.data, experiment.episodes.most_classes)
     build_architecture(experiment.cnn, images.image_shape)

@@ -52,6 +52,7 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
             experiment.optimizer.average,
             layerwise=experiment.optimizer.name in LAYERWISE,
             loss_scale=LossScale() if precision == "float16" else None,
+            compile=experiment.training.compile,
         )
     step = TrainingStep(model, update, experiment.loss, experiment.training, strategy)
     return TrainingParts(strategy, model, optimizer, update, step)

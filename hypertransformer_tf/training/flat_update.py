@@ -28,6 +28,8 @@ class FlatUpdate:
         TFA's `MovingAverage` with `dynamic_decay`); 0 keeps none.
       layerwise: the optimiser treats each variable by its norm.
       loss_scale: says which gradients are not used, and is adjusted after each; None uses all.
+      compile: let XLA join the operations on the vector, which read it some twenty times otherwise. Where there is none,
+        or several replicas, it has no effect.
 
     Attributes:
       vector: (P,) float32, all that is trained, in the order of the variables.
@@ -41,6 +43,7 @@ class FlatUpdate:
         average: float = 0.0,
         layerwise: bool = False,
         loss_scale: Optional[LossScale] = None,
+        compile: bool = False,
     ):
         self.loss_scale = loss_scale
         self._variables, self._optimizer, self._decay = list(variables), optimizer, average
@@ -56,6 +59,10 @@ class FlatUpdate:
             self._averages = [averaging.get_slot(trained, "average") for trained in self._trained]
         elif average > 0:
             self._averages = [tf.Variable(trained, trainable=False) for trained in self._trained]
+        compile = compile and not layerwise and self._strategy.num_replicas_in_sync == 1
+        self._train = (
+            tf.function(self._train_pieces, jit_compile=True, autograph=False) if compile else self._train_pieces
+        )
 
     @property
     def vector(self) -> tf.Tensor:
@@ -86,13 +93,17 @@ class FlatUpdate:
 
     def _apply(self, gradient: tf.Tensor) -> bool:
         """Updates; returns True, as a branch of a condition must return something."""
-        keras_stack.apply_gradients(self._applied, self._pieces(gradient), self._trained, self._strategy)
+        self._train(self._pieces(gradient))
+        self._write(self._trained)
+        return True
+
+    def _train_pieces(self, gradients: List[tf.Tensor]) -> None:
+        """Updates what is trained, and its average."""
+        keras_stack.apply_gradients(self._applied, gradients, self._trained, self._strategy)
         if not self._averages_itself:
             share = 1.0 - self._present_decay()
             for average, trained in zip(self._averages, self._trained):
                 average.assign_add(share * (trained - average))
-        self._write(self._trained)
-        return True
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
