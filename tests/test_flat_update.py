@@ -59,6 +59,21 @@ def test_it_equals_the_optimisers_update_of_separate_variables(config):
     assert np.abs(together[0] - _values(0)[0]).max() > 1e-3  # something moved
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "nadam", "adamw", "clipped adam", "scheduled", "lamb"])
+def test_a_compiled_update_computes_the_same(name):
+    config, found = CONFIGS[name], []
+    for compile in (False, True):
+        variables, optimizer = _variables(), make_optimizer(config)
+        layerwise = config.name in LAYERWISE
+        update = FlatUpdate(variables, optimizer, average=0.9, layerwise=layerwise, compile=compile)
+        _train(update, range(6))
+        with update.averaged():
+            averages = [variable.numpy() for variable in variables]
+        found.append([*averages, *(variable.numpy() for variable in variables), *optimizer_arrays(optimizer).values()])
+    for compiled, wanted in zip(*found):
+        np.testing.assert_allclose(compiled, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_vector_and_variables_hold_the_same_after_an_update():
     variables = _variables()
     update = FlatUpdate(variables, make_optimizer(CONFIGS["adam"]))
