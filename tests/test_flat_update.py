@@ -1,5 +1,7 @@
 """The update of one long vector is the update of the variables it is made of."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 from hypertransformer_tf.runs.state import optimizer_arrays, restore_optimizer
 from hypertransformer_tf.training.config import LAYERWISE, OptimizerConfig
 from hypertransformer_tf.training.flat_update import FlatUpdate
+from hypertransformer_tf.training.loss_scale import LossScale
 from hypertransformer_tf.training.recipe import make_optimizer
 
 SHAPES = ((3, 4), (5,), (), (2, 1, 3))
@@ -59,19 +62,37 @@ def test_it_equals_the_optimisers_update_of_separate_variables(config):
     assert np.abs(together[0] - _values(0)[0]).max() > 1e-3  # something moved
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "nadam", "adamw", "clipped adam", "scheduled", "lamb"])
-def test_a_compiled_update_computes_the_same(name):
-    config, found = CONFIGS[name], []
+@pytest.mark.parametrize("strategy", [None, "mirrored"])
+@pytest.mark.parametrize("name", ["sgd", "sgdw", "adam", "nadam", "adamw", "clipped adam", "scheduled"])
+def test_a_compiled_update_computes_the_same(name, strategy):
+    scope = tf.distribute.MirroredStrategy(["CPU:0"]).scope if strategy else contextlib.nullcontext
+    found = []
     for compile in (False, True):
-        variables, optimizer = _variables(), make_optimizer(config)
-        layerwise = config.name in LAYERWISE
-        update = FlatUpdate(variables, optimizer, average=0.9, layerwise=layerwise, compile=compile)
-        _train(update, range(6))
+        with scope():
+            variables, optimizer = _variables(), make_optimizer(CONFIGS[name])
+            update = FlatUpdate(variables, optimizer, average=0.9, compile=compile)
+        apply = tf.function(update.apply)
+        for step in range(6):
+            apply(update.flatten([tf.constant(value) for value in _values(100 + step)]))
         with update.averaged():
             averages = [variable.numpy() for variable in variables]
-        found.append([*averages, *(variable.numpy() for variable in variables), *optimizer_arrays(optimizer).values()])
-    for compiled, wanted in zip(*found):
+        state = optimizer_arrays(optimizer).values()
+        found.append([*averages, *(variable.numpy() for variable in variables), *state])
+    for compiled, wanted in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, wanted, rtol=1e-5, atol=1e-6)
+    assert np.abs(found[1][0] - _values(0)[0]).max() > 1e-3  # something moved
+
+
+def test_a_compiled_update_skips_a_gradient_that_is_not_finite():
+    variables = _variables()
+    update = FlatUpdate(variables, make_optimizer(CONFIGS["adam"]), loss_scale=LossScale(), compile=True)
+    _train(update, [0])
+    before = [variable.numpy() for variable in variables]
+    update.apply(tf.fill(update.vector.shape, np.inf))
+    for variable, value in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    _train(update, [1])
+    assert np.abs(variables[0].numpy() - before[0]).max() > 1e-3
 
 
 def test_vector_and_variables_hold_the_same_after_an_update():

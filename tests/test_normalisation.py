@@ -57,40 +57,49 @@ def test_epsilon_is_a_thousandth():
     np.testing.assert_allclose(np.ravel(outputs)[1], 1e-2 / np.sqrt(1e-4 + 1e-3), rtol=1e-5)
 
 
-def test_gradients_of_first_and_second_order_are_those_of_stock_operations():
-    values, gamma, beta, upstream = (
-        tf.constant(each, tf.float64) for each in (ACTIVATIONS, GAMMA, BETA, STREAM.normal(size=ACTIVATIONS.shape))
-    )
+def _gradients(function, values, gamma, beta):
+    """Of first order, then those of their length."""
+    with tf.GradientTape() as outer:
+        outer.watch((values, gamma, beta))
+        with tf.GradientTape() as inner:
+            inner.watch((values, gamma, beta))
+            loss = tf.reduce_sum(tf.sin(function(values, gamma, beta)))
+        first = inner.gradient(loss, (values, gamma, beta))
+        length = tf.add_n([tf.reduce_sum(tf.square(each)) for each in first])
+    return [*first, *outer.gradient(length, (values, gamma, beta))]
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["an episode's", "shared"])
+@pytest.mark.parametrize("moments_of", [slice(None), slice(1, 3)], ids=["the batch", "a part of it"])
+def test_gradients_of_first_and_second_order_are_those_of_stock_operations(moments_of, shared):
+    values, gamma, beta = (tf.constant(each, tf.float64) for each in (ACTIVATIONS, GAMMA, BETA))
+    if shared:
+        gamma, beta = gamma[:1], beta[:1]
 
     def ours(values, gamma, beta):
-        return normalise(values, batch_moments(values), gamma, beta)
+        return normalise(values, batch_moments(values[:, moments_of]), gamma, beta)
 
     def stock(values, gamma, beta):
-        mean, variance = tf.nn.moments(values, (1, 2, 3), keepdims=True)
+        # Not tf.nn.moments, whose second derivative takes the mean in the variance for a constant.
+        mean = tf.reduce_mean(values[:, moments_of], (1, 2, 3), keepdims=True)
+        variance = tf.reduce_mean(tf.square(values[:, moments_of] - mean), (1, 2, 3), keepdims=True)
         gamma, beta = gamma[:, None, None, None], beta[:, None, None, None]
         return tf.nn.batch_normalization(values, mean, variance, beta, gamma, 1e-3)
 
-    def gradients(function, values, gamma, beta):
-        with tf.GradientTape() as outer:
-            outer.watch((values, gamma, beta))
-            with tf.GradientTape() as inner:
-                inner.watch((values, gamma, beta))
-                loss = tf.reduce_sum(upstream * tf.sin(function(values, gamma, beta)))
-            first = inner.gradient(loss, (values, gamma, beta))
-            length = tf.add_n([tf.reduce_sum(tf.square(each)) for each in first])
-        return [*first, *outer.gradient(length, (values, gamma, beta))]
-
-    expected = gradients(stock, values, gamma, beta)
-    for function in (gradients, tf.function(gradients), tf.function(gradients, jit_compile=True)):
-        for found, wanted in zip(function(ours, values, gamma, beta), expected):
-            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    expected = _gradients(stock, values, gamma, beta)
+    any_size = [tf.TensorSpec((None, None, 5, 5, 2), tf.float64), *2 * [tf.TensorSpec((None, 2), tf.float64)]]
+    graph = tf.function(lambda *inputs: _gradients(ours, *inputs), input_signature=any_size)
+    compiled = tf.function(lambda *inputs: _gradients(ours, *inputs), jit_compile=True)
+    for found in (_gradients(ours, values, gamma, beta), graph(values, gamma, beta), compiled(values, gamma, beta)):
+        for each, wanted in zip(found, expected, strict=True):
+            np.testing.assert_allclose(each, wanted, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (1, 1, 1, 1, 1)])
-def test_a_sum_over_an_episode_is_that_over_samples_and_space(shape, monkeypatch):
-    values = STREAM.normal(size=shape).astype(np.float32)
-    expected = values.sum((1, 2, 3), keepdims=True)
-    np.testing.assert_allclose(sum_over_episode(values), expected, rtol=1e-5, atol=1e-5)
-    accelerator = [tf.config.LogicalDevice(name="/device:GPU:0", device_type="GPU")]
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: accelerator)
-    np.testing.assert_allclose(sum_over_episode(values), expected, rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("shape", [(2, 60, 14, 14, 8), (2, 3, 4, 5, 6), (1, 1, 1, 1, 1)])
+@pytest.mark.parametrize("device", ["CPU", "GPU"])
+def test_a_sum_over_an_episode_is_that_over_samples_and_space(device, shape, monkeypatch):
+    values = STREAM.uniform(size=shape).astype(np.float32)
+    devices = [tf.config.LogicalDevice(name=f"/device:{device}:0", device_type=device)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
+    expected = values.astype(np.float64).sum((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(sum_over_episode(values), expected, rtol=1e-5)

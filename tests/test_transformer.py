@@ -91,7 +91,7 @@ def test_a_decoder_layer_also_attends_to_the_encoded_sequence(attention):
 )
 def test_the_first_tokens_come_out_alone_as_they_do_among_all(make, inputs):
     layer = make()
-    np.testing.assert_allclose(layer(*inputs, outputs=2), layer(*inputs)[:, :2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer(*inputs, first_tokens=2), layer(*inputs)[:, :2], rtol=1e-5, atol=1e-6)
 
 
 def test_an_inner_size_of_zero_is_no_feed_forward_network():

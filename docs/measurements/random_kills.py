@@ -34,7 +34,6 @@ BINDINGS = (
     "training.task_batch = 3",
     "training.checkpoint_every = 20",
     "training.validate_every = 1_000",
-    "optimizer.decay_steps = 1_000",
     "evaluation.episodes = 48",
     "evaluation.pixel_baseline = False",
 )
@@ -65,7 +64,7 @@ def start(run: pathlib.Path, steps: int) -> list[subprocess.Popen]:
     workers = [f"127.0.0.1:{port}" for port in free_ports()]
     command = [sys.executable, str(ROOT / "bin" / "train"), "--gin_file=gin/quickstart.gin", f"--run_dir={run}"]
     command += ["--strategy=multi_worker", *(f"--gin_bindings={each}" for each in BINDINGS)]
-    command += [f"--gin_bindings=training.steps = {steps}"]
+    command += [f"--gin_bindings={name} = {steps}" for name in ("training.steps", "optimizer.decay_steps")]
     processes = []
     for index in range(PROCESSES):
         task = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}

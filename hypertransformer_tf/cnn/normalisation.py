@@ -16,7 +16,7 @@ EPSILON = 1e-3
 
 
 class Moments(NamedTuple):
-    """Mean and variance, broadcastable against activations (T, N, H, W, C)."""
+    """Mean and variance of activations (T, N, H, W, C): each (T, 1, 1, 1, C), or (T, N, 1, 1, C) of each sample."""
 
     mean: tf.Tensor
     variance: tf.Tensor
@@ -58,7 +58,7 @@ def batch_moments(activations: tf.Tensor, mask: Optional[tf.Tensor] = None) -> M
 
 @tf.custom_gradient
 def _moments(values: tf.Tensor) -> Tuple[Tuple[tf.Tensor, tf.Tensor], Callable[..., tf.Tensor]]:
-    """Mean and variance, without the sum in the gradient that is zero: that of the differences from the mean."""
+    """Mean and variance (T, 1, 1, 1, C) of (T, N, H, W, C); the gradient leaves out the sum of differences, 0."""
     count = tf.cast(tf.reduce_prod(tf.shape(values)[1:-1]), values.dtype)
 
     def centred() -> Tuple[tf.Tensor, tf.Tensor]:
@@ -97,13 +97,14 @@ def normalise(activations: tf.Tensor, moments: Moments, gamma: tf.Tensor, beta: 
     """Normalises (T, N, H, W, C), then scales and shifts with gamma and beta (T or 1, C), all in float32."""
     gamma, beta = at_least_float32(gamma), at_least_float32(beta)
     scale = _spread(gamma) * tf.math.rsqrt(moments.variance + EPSILON)
-    shift = tf.broadcast_to(_spread(beta), tf.shape(scale))
+    shift = tf.broadcast_to(_spread(beta), tf.shape(scale))  # its gradient comes for each episode
     one_for_all_samples = moments.mean.shape[1] == 1
     scale_and_shift = _scale_and_shift if one_for_all_samples else _scale_and_shift_samples
     return tf.cast(scale_and_shift(at_least_float32(activations), moments.mean, scale, shift), activations.dtype)
 
 
 def _scale_and_shift_samples(values: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """Values (T, N, H, W, C), the others (T, 1, 1, 1, C), or (T, N, 1, 1, C) where each sample has its own."""
     return (values - mean) * scale + shift
 
 
@@ -111,7 +112,7 @@ def _scale_and_shift_samples(values: tf.Tensor, mean: tf.Tensor, scale: tf.Tenso
 def _scale_and_shift(
     values: tf.Tensor, mean: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor
 ) -> Tuple[tf.Tensor, Callable[[tf.Tensor], Tuple[tf.Tensor, ...]]]:
-    """The same with mean, scale and shift (T, 1, 1, 1, C), whose gradients share two sums."""
+    """`_scale_and_shift_samples` where all samples have the same (T, 1, 1, 1, C), whose gradients share two sums."""
 
     def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, ...]:
         total = sum_over_episode(upstream)

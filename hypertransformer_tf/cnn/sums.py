@@ -9,8 +9,8 @@ import tensorflow as tf
 def sum_over_episode(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Sum of (T, N, H, W, C) over N, H and W: (T, 1, 1, 1, C).
 
-    On a CPU it is a product with ones: with few channels that takes half the time of a reduction. Accelerators reduce
-    well, and round what enters a product.
+    Where there is but a CPU it is a product with ones, which with few channels takes less time than XLA's reduction
+    (BUILD_NOTES.md, "Speed"). Accelerators may round what enters a product.
     """
     if any(device.device_type != "CPU" for device in tf.config.list_logical_devices()):
         total = tf.reduce_sum(values, axis=(1, 2, 3), keepdims=True)

@@ -1,7 +1,8 @@
 """What the transformers of a model attend to while they write a CNN (paper, Figure 2).
 
 `HyperTransformer.generate` keeps no attention weights. They are computed a second time here, from the same tokens,
-with the layers that it uses.
+with the layers that it uses. In the last layer of a joint transformer `generate` computes the rows of weight tokens
+only; here those of samples are shown too.
 """
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
@@ -25,9 +26,8 @@ class LayerAttention(NamedTuple):
       samples: how many stand for support samples: S below.
       maps: by name of the transformer's layer, in the order of computing: (heads, queries, keys) float32, how much
         each query takes from each key. An `encoder_1` of the joint variants has W + S queries and as many keys, weight
-        tokens first; of the last layer `generate` computes the weight tokens' rows alone. The decoder's are
-        `decoder_1/self` and `decoder_1/cross`. In the variant `separate` an encoder sees S tokens only, `self` is
-        (heads, W, W) and `cross` is (heads, W, S).
+        tokens first. The decoder's are `decoder_1/self` and `decoder_1/cross`. In the variant `separate` an encoder
+        sees S tokens only, `self` is (heads, W, W) and `cross` is (heads, W, S).
     """
 
     cnn_layer: int
@@ -39,7 +39,7 @@ class LayerAttention(NamedTuple):
 def attention_maps(
     model: HyperTransformer, support_images: Any, support_labels: Any, n_way: Optional[int] = None
 ) -> Tuple[LayerAttention, ...]:
-    """The attention weights with which a model writes the CNN of one episode.
+    """What the transformers attend to while they write the CNN of one episode.
 
     Args:
       model: read, never changed.
@@ -78,7 +78,7 @@ def _layer_attention(
 
 
 def _maps(generator: WeightGenerator, samples: tf.Tensor, weights: tf.Tensor) -> Dict[str, np.ndarray]:
-    """Goes through the transformer as `WeightGenerator.call` does, for samples (1, S, D) and weights (1, W, E)."""
+    """Goes through all of the transformer of `WeightGenerator.call`, for samples (1, S, D) and weights (1, W, E)."""
     separate = generator.config.variant == "separate"
     sequence = weights if separate else tf.concat([weights, samples], 1)
     encoded, maps = samples if separate else sequence, {}

@@ -82,10 +82,10 @@ class _Block(keras.layers.Layer):
             self.feed_forward_norm.build(token_shape)
 
     def _attend_to_each_other(
-        self, tokens: tf.Tensor, key_mask: Optional[tf.Tensor], dropout: Optional[Dropout], outputs: Optional[int]
+        self, tokens: tf.Tensor, key_mask: Optional[tf.Tensor], dropout: Optional[Dropout], first_tokens: Optional[int]
     ) -> tf.Tensor:
-        """The self-attention, of the first `outputs` tokens to all; None is of all."""
-        queries = tokens if outputs is None else tokens[:, :outputs]
+        """The self-attention, added and normalised, of `first_tokens` or (None) of all: (T, first_tokens or N, D)."""
+        queries = tokens if first_tokens is None else tokens[:, :first_tokens]
         return self._add(queries, self.self_attention(queries, tokens, key_mask), self.self_attention_norm, dropout)
 
     def _add(self, tokens: tf.Tensor, update: tf.Tensor, norm: Any, dropout: Optional[Dropout]) -> tf.Tensor:
@@ -116,8 +116,8 @@ class EncoderLayer(_Block):
       activation: of the feed-forward network: `relu`, `gelu`, `leaky_relu` or `none`.
       dropout_rate: rate of dropout on what is added, while training.
 
-    Call: tokens (T, N, D), key_mask (T, N) float, 1 = ignore this token as a key -> (T, N, D); where only the first
-    `outputs` tokens are asked for, (T, outputs, D).
+    Call: tokens (T, N, D), key_mask (T, N) float, 1 = ignore this token as a key -> (T, N, D); of the first
+    `first_tokens` only where that is given: (T, first_tokens, D).
     """
 
     def __init__(
@@ -145,9 +145,9 @@ class EncoderLayer(_Block):
         tokens: tf.Tensor,
         key_mask: Optional[tf.Tensor] = None,
         dropout: Optional[Dropout] = None,
-        outputs: Optional[int] = None,
+        first_tokens: Optional[int] = None,
     ) -> tf.Tensor:
-        return self._add_feed_forward(self._attend_to_each_other(tokens, key_mask, dropout, outputs), dropout)
+        return self._add_feed_forward(self._attend_to_each_other(tokens, key_mask, dropout, first_tokens), dropout)
 
 
 class DecoderLayer(_Block):
@@ -156,7 +156,7 @@ class DecoderLayer(_Block):
     Args: as for `EncoderLayer`.
 
     Call: tokens (T, N, D), encoded (T, M, E), key_mask (T, N) for the self-attention, encoded_key_mask (T, M)
-    -> (T, N, D); where only the first `outputs` tokens are asked for, (T, outputs, D).
+    -> (T, N, D); of the first `first_tokens` only where that is given: (T, first_tokens, D).
     """
 
     def __init__(
@@ -192,9 +192,9 @@ class DecoderLayer(_Block):
         key_mask: Optional[tf.Tensor] = None,
         encoded_key_mask: Optional[tf.Tensor] = None,
         dropout: Optional[Dropout] = None,
-        outputs: Optional[int] = None,
+        first_tokens: Optional[int] = None,
     ) -> tf.Tensor:
-        tokens = self._attend_to_each_other(tokens, key_mask, dropout, outputs)
+        tokens = self._attend_to_each_other(tokens, key_mask, dropout, first_tokens)
         attended = self.cross_attention(tokens, encoded, encoded_key_mask)
         tokens = self._add(tokens, attended, self.cross_attention_norm, dropout)
         return self._add_feed_forward(tokens, dropout)

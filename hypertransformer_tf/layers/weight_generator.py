@@ -187,13 +187,17 @@ class WeightGenerator(keras.layers.Layer):
         sequence, mask = tf.concat([weights, samples], 1), None
         if any(given is not None for given in masks):
             mask = tf.concat([_mask_of(part, given) for given, part in zip(masks, (weights, samples))], 1)
-        last, tokens = (self.decoder or self.encoder)[-1], weights.shape[1]  # nothing reads what becomes of the samples
+        last = (self.decoder or self.encoder)[-1]
+
+        def run(layer: Any, *tokens: tf.Tensor, **masks: Optional[tf.Tensor]) -> tf.Tensor:
+            first = weights.shape[1] if layer is last else None  # nothing reads what becomes of the samples there
+            return layer(*tokens, **masks, dropout=dropout, first_tokens=first)
+
         encoded = sequence
         for layer in self.encoder:
-            encoded = layer(encoded, key_mask=mask, dropout=dropout, outputs=tokens if layer is last else None)
+            encoded = run(layer, encoded, key_mask=mask)
         for layer in self.decoder:
-            outputs = tokens if layer is last else None
-            sequence = layer(sequence, encoded, key_mask=mask, encoded_key_mask=mask, dropout=dropout, outputs=outputs)
+            sequence = run(layer, sequence, encoded, key_mask=mask, encoded_key_mask=mask)
         return sequence if self.decoder else encoded
 
     def _run_separate(

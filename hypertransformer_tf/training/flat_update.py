@@ -59,9 +59,10 @@ class FlatUpdate:
             self._averages = [averaging.get_slot(trained, "average") for trained in self._trained]
         elif average > 0:
             self._averages = [tf.Variable(trained, trainable=False) for trained in self._trained]
+        # Parts are many to compile; replicas update variables that XLA does not see as one.
         compile = compile and not layerwise and self._strategy.num_replicas_in_sync == 1
-        self._train = (
-            tf.function(self._train_pieces, jit_compile=True, autograph=False) if compile else self._train_pieces
+        self._advance = (
+            tf.function(self._update_trained, jit_compile=True, autograph=False) if compile else self._update_trained
         )
 
     @property
@@ -93,11 +94,11 @@ class FlatUpdate:
 
     def _apply(self, gradient: tf.Tensor) -> bool:
         """Updates; returns True, as a branch of a condition must return something."""
-        self._train(self._pieces(gradient))
+        self._advance(self._pieces(gradient))
         self._write(self._trained)
         return True
 
-    def _train_pieces(self, gradients: List[tf.Tensor]) -> None:
+    def _update_trained(self, gradients: List[tf.Tensor]) -> None:
         """Updates what is trained, and its average."""
         keras_stack.apply_gradients(self._applied, gradients, self._trained, self._strategy)
         if not self._averages_itself:

@@ -17,8 +17,8 @@ class TrainingStep:
 
     The task batch is split over the strategy's replicas, a replica's share into `config.groups` groups. Each group is
     one compiled graph from images to gradients; groups do not wait for each other, so that a CPU computes as many at
-    a time as it has cores. Their mean gradient is the task batch's. The update is not compiled: that takes as long as
-    compiling the model, and runs no faster.
+    a time as it has cores. Their mean gradient is the task batch's. The update lies outside these graphs:
+    `FlatUpdate` compiles its arithmetic where there is one replica.
 
     Args:
       model: built under the strategy's scope.
