@@ -61,15 +61,12 @@ def _moments(values: tf.Tensor) -> Tuple[Tuple[tf.Tensor, tf.Tensor], Callable[.
     """Mean and variance (T, 1, 1, 1, C) of (T, N, H, W, C); the gradient leaves out the sum of differences, 0."""
     count = tf.cast(tf.reduce_prod(tf.shape(values)[1:-1]), values.dtype)
 
-    def centred() -> Tuple[tf.Tensor, tf.Tensor]:
-        mean = sum_over_episode(values) / count
-        return mean, values - mean
+    mean = sum_over_episode(values) / count
+    differences = values - mean
 
     def gradient(of_mean: tf.Tensor, of_variance: tf.Tensor) -> tf.Tensor:
-        _, differences = centred()  # anew, so that a second derivative knows that the mean depends on the values
         return (of_mean + 2.0 * differences * of_variance) / count
 
-    mean, differences = centred()
     return (mean, sum_over_episode(tf.math.square(differences)) / count), gradient
 
 
