@@ -3,7 +3,7 @@
     python docs/measurements/growth.py --out=docs/measurements/growth
 
 Each setting changes one value of gin/omniglot_4layer_fast.gin and is measured by bin/benchmark in a process of its own.
-Images larger than 28 pixels are computed one episode a group, as bin/reproduce does too: two groups leave the cache.
+Images larger than 28 pixels are computed one episode a group, which is faster than two groups at 56 pixels only.
 The arithmetic is what TensorFlow's profiler counts in the forward pass of one episode, convolutions in the plain form.
 Writes growth.csv and a log-log plot, growth.svg, below --out, and prints a Markdown table.
 """

@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=20, help="of each, in a round")
     flags = parser.parse_args()
-    keep_freed_memory()  # as training does; the floor gains by it too
+    keep_freed_memory()  # as training does
     experiment = load_experiment(flags.gin_file)
     images = load_images(experiment.data, experiment.episodes.most_classes)
     build_architecture(experiment.cnn, images.image_shape)

@@ -60,7 +60,6 @@ def batch_moments(activations: tf.Tensor, mask: Optional[tf.Tensor] = None) -> M
 def _moments(values: tf.Tensor) -> Tuple[Tuple[tf.Tensor, tf.Tensor], Callable[..., tf.Tensor]]:
     """Mean and variance (T, 1, 1, 1, C) of (T, N, H, W, C); the gradient leaves out the sum of differences, 0."""
     count = tf.cast(tf.reduce_prod(tf.shape(values)[1:-1]), values.dtype)
-
     mean = sum_over_episode(values) / count
     differences = values - mean
 

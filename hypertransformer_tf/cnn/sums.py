@@ -7,7 +7,7 @@ import tensorflow as tf
 
 @tf.custom_gradient
 def sum_over_episode(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """Sum of (T, N, H, W, C) over N, H and W: (T, 1, 1, 1, C).
+    """Sum of (T, N, H, W, C) over N, H and W: (T, 1, 1, 1, C), of the same floating dtype.
 
     Where there is but a CPU it is a product with ones, which with few channels takes less time than XLA's reduction
     (BUILD_NOTES.md, "Speed"). Accelerators may round what enters a product.

@@ -59,7 +59,7 @@ class FlatUpdate:
             self._averages = [averaging.get_slot(trained, "average") for trained in self._trained]
         elif average > 0:
             self._averages = [tf.Variable(trained, trainable=False) for trained in self._trained]
-        # Parts are many to compile; replicas update variables that XLA does not see as one.
+        # Parts are many to compile; several replicas were not tried.
         compile = compile and not layerwise and self._strategy.num_replicas_in_sync == 1
         self._advance = (
             tf.function(self._update_trained, jit_compile=True, autograph=False) if compile else self._update_trained
