@@ -5,7 +5,7 @@ import numpy_reference as reference
 import pytest
 import tensorflow as tf
 
-from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
+from hypertransformer_tf.cnn.normalisation import Statistics, batch_moments, moments_for, normalise
 from hypertransformer_tf.cnn.sums import sum_over_episode
 
 STREAM = np.random.default_rng(0)
@@ -69,20 +69,51 @@ def _gradients(function, values, gamma, beta):
     return [*first, *outer.gradient(length, (values, gamma, beta))]
 
 
+def _stock_moments(values, counts):
+    """Mean and variance over samples and space, of samples that count 1 or 0 (T, N)."""
+    # Not tf.nn.moments, whose second derivative takes the mean in the variance for a constant.
+    weights = counts / np.sum(counts, axis=1, keepdims=True) / np.prod(values.shape[2:4])
+    weights = tf.constant(weights[:, :, None, None, None], values.dtype)
+    mean = tf.reduce_sum(weights * values, (1, 2, 3), keepdims=True)
+    return mean, tf.reduce_sum(weights * tf.square(values - mean), (1, 2, 3), keepdims=True)
+
+
+MASK = np.array([[0, 1, 0, 0], [1, 0, 0, 1], [0, 0, 0, 0]], np.float64)
+PART = np.array([[0, 1, 1, 0]] * 3, np.float64)
+SHARE = np.array([0.0, 0.3, 1.0])
+SUPPORT = Statistics(*np.abs(STREAM.normal(size=(2, 3, 2))), SHARE)
+
+
+def _blend(values, _counts):
+    """Of each sample's own moments and the support set's: those of a mixture with these shares."""
+    own = tf.reduce_mean(values, (2, 3), keepdims=True)
+    squares = tf.reduce_mean(tf.square(values), (2, 3), keepdims=True)
+    share, mean, variance = (each.reshape(3, 1, 1, 1, -1) for each in (SHARE, SUPPORT.mean, SUPPORT.variance))
+    mixed = (1 - share) * mean + share * own
+    return mixed, (1 - share) * (variance + mean**2) + share * squares - tf.square(mixed)
+
+
+MOMENTS = {
+    "of the batch": (batch_moments, _stock_moments, np.ones((3, 4))),
+    "of a part of it": (lambda values: batch_moments(values[:, 1:3]), _stock_moments, PART),
+    "of what is not masked": (lambda values: batch_moments(values, MASK), _stock_moments, 1 - MASK),
+    "blended": (lambda values: moments_for(values, SUPPORT), _blend, None),
+}
+
+
 @pytest.mark.parametrize("shared", [False, True], ids=["an episode's", "shared"])
-@pytest.mark.parametrize("moments_of", [slice(None), slice(1, 3)], ids=["the batch", "a part of it"])
-def test_gradients_of_first_and_second_order_are_those_of_stock_operations(moments_of, shared):
+@pytest.mark.parametrize("moments", MOMENTS)
+def test_gradients_of_first_and_second_order_are_those_of_stock_operations(moments, shared):
+    our_moments, stock_moments, counts = MOMENTS[moments]
     values, gamma, beta = (tf.constant(each, tf.float64) for each in (ACTIVATIONS, GAMMA, BETA))
     if shared:
         gamma, beta = gamma[:1], beta[:1]
 
     def ours(values, gamma, beta):
-        return normalise(values, batch_moments(values[:, moments_of]), gamma, beta)
+        return normalise(values, our_moments(values), gamma, beta)
 
     def stock(values, gamma, beta):
-        # Not tf.nn.moments, whose second derivative takes the mean in the variance for a constant.
-        mean = tf.reduce_mean(values[:, moments_of], (1, 2, 3), keepdims=True)
-        variance = tf.reduce_mean(tf.square(values[:, moments_of] - mean), (1, 2, 3), keepdims=True)
+        mean, variance = stock_moments(values, counts)
         gamma, beta = gamma[:, None, None, None], beta[:, None, None, None]
         return tf.nn.batch_normalization(values, mean, variance, beta, gamma, 1e-3)
 
@@ -93,6 +124,21 @@ def test_gradients_of_first_and_second_order_are_those_of_stock_operations(momen
     for found in (_gradients(ours, values, gamma, beta), graph(values, gamma, beta), compiled(values, gamma, beta)):
         for each, wanted in zip(found, expected, strict=True):
             np.testing.assert_allclose(each, wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_of_bfloat16_activations_are_those_of_float32_rounded():
+    lower, gamma, beta = tf.cast(ACTIVATIONS, tf.bfloat16), tf.constant(GAMMA), tf.constant(BETA)
+    upstream = STREAM.normal(size=ACTIVATIONS.shape).astype(np.float32)
+    gradients = []
+    for values in (lower, tf.cast(lower, tf.float32)):
+        with tf.GradientTape() as tape:
+            tape.watch((values, gamma, beta))
+            outputs = normalise(values, batch_moments(values), gamma, beta)
+            loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * upstream)
+        gradients.append(tape.gradient(loss, (values, gamma, beta)))
+    for found, expected in zip(*gradients, strict=True):
+        assert found.dtype == (tf.bfloat16 if found.shape == lower.shape else tf.float32)
+        np.testing.assert_allclose(tf.cast(found, tf.float32), expected, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("shape", [(2, 60, 14, 14, 8), (2, 3, 4, 5, 6), (1, 1, 1, 1, 1)])
