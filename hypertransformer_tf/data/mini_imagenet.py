@@ -64,7 +64,7 @@ def _read_pickles(files: Mapping[str, pathlib.Path], config: DataConfig, allocat
     for part, path in files.items():
         pixels, classes = _content_of_pickle(load_pickle(path), path, part)
         for name in published_split("mini_imagenet").classes[part]:
-            chosen = pixels[np.asarray(classes[name], dtype=np.int64)]
+            chosen = pixels[classes[name]]
             images[first : first + per_class] = fit_array(
                 chosen, f"Class {name} of {path}", config.image_size, config.channels
             )
@@ -73,7 +73,7 @@ def _read_pickles(files: Mapping[str, pathlib.Path], config: DataConfig, allocat
     return _set_of(images, per_class)
 
 
-def _content_of_pickle(content: Any, path: pathlib.Path, part: str) -> tuple[np.ndarray, Mapping[str, Any]]:
+def _content_of_pickle(content: Any, path: pathlib.Path, part: str) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """The images (N, H, W, C) and {class name: indices} of one pickle, checked."""
     if not isinstance(content, dict) or not {"image_data", "class_dict"} <= set(content):
         raise UserError(f"{path} is not a miniImageNet cache: a dictionary with image_data and class_dict is needed.")
@@ -82,11 +82,14 @@ def _content_of_pickle(content: Any, path: pathlib.Path, part: str) -> tuple[np.
         raise UserError(f"{path} is damaged: image_data must be an array and class_dict a dictionary.")
     split = published_split("mini_imagenet")
     split.check_classes(part, list(classes), str(path))
-    split.check_counts(part, [len(indices) for indices in classes.values()], str(path))
-    used = np.concatenate([np.asarray(indices, dtype=np.int64) for indices in classes.values()])
+    indices = {name: np.asarray(listed) for name, listed in classes.items()}
+    if any(each.ndim != 1 or each.dtype.kind not in "iu" for each in indices.values()):
+        raise UserError(f"{path} is damaged: class_dict must hold a list of whole numbers for each class.")
+    split.check_counts(part, [len(each) for each in indices.values()], str(path))
+    used = np.concatenate(list(indices.values())).astype(np.int64)
     if len(np.unique(used)) != len(used) or used.min() < 0 or used.max() >= len(pixels):
         raise UserError(f"{path} is damaged: class_dict names an image twice, or one of none of the {len(pixels)}.")
-    return pixels, classes
+    return pixels, indices
 
 
 def _read_lists(files: Mapping[str, pathlib.Path], config: DataConfig, allocate: Allocate) -> ImagesByClass:

@@ -32,7 +32,7 @@ class PublishedSplit:
     def check_classes(self, part: str, found: Sequence[str], where: str) -> None:
         """Raises UserError unless `found` are exactly the part's classes."""
         wanted = set(self.classes[part])
-        missing, foreign = sorted(wanted - set(found)), sorted(set(found) - wanted)
+        missing, foreign = sorted(wanted - set(found)), sorted(set(found) - wanted, key=str)
         if missing or foreign:
             what = f"lacks the class {missing[0]}" if missing else f"holds the class {foreign[0]}, which is not of it"
             raise UserError(

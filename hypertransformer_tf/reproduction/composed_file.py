@@ -8,7 +8,7 @@ from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.reproduction.budget import Budget
 
 _WARMUP, _LONGEST_WARMUP = 0.3, 1_000  # of the steps; steps
-_WARMUP_HEADS = 0.25  # of the steps: after them the logits count
+_FIRST_PART = 0.25  # of the steps: after them the loss is the one that is measured
 _VALIDATIONS, _CHECKPOINTS = 8, 20  # in a run on a budget
 _GROUPS = (2, 4, 8)  # of the eight episodes of a step; the first is our recipe's
 _VALUES_AT_ONCE = 2_200_000  # of the first layer's map, of all images of a group: more do not stay in a cache
@@ -36,10 +36,15 @@ def composed_text(file: str, steps: Optional[int], row: Experiment) -> str:
             *_groups(row),
             *_where_classes_begin(row),
         ]
-        if row.loss.head_steps:
-            lines.append(f"loss.head_steps = {min(row.loss.head_steps, int(_WARMUP_HEADS * steps))}")
+        lines += _first_part(row, steps)
         lines += _what_does_not_fit(row)
     return "\n".join(lines) + "\n"
+
+
+def _first_part(row: Experiment, steps: int) -> list[str]:
+    """Bindings that end what a loss begins with, such as heads that are warmed up, in time."""
+    own = {"loss.head_steps": row.loss.head_steps, "maml.multi_step_loss_steps": row.maml.multi_step_loss_steps}
+    return [f"{name} = {min(count, int(_FIRST_PART * steps))}" for name, count in own.items() if count]
 
 
 def _groups(row: Experiment) -> list[str]:

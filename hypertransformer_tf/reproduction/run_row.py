@@ -79,10 +79,21 @@ def run_row(
             seeds += (_run_seed(plan, experiment, seed, gin_file, budget, places, say),)
             write_result(path, RowResult(plan.name, budget.name, DONE, "", seeds))
     except child_commands.CommandError as error:
-        state, reason = (SKIPPED if error.refused else FAILED), str(error)
+        refused = error.refused and not _has_begun(plan, budget, places)
+        state, reason = (SKIPPED if refused else FAILED), str(error)
     result = RowResult(plan.name, budget.name, state, reason, seeds)
     write_result(path, result)
     return result
+
+
+def _has_begun(plan: RowPlan, budget: Budget, places: Places) -> bool:
+    """Whether one of the models has been trained at all: what then ends it, such as a loss that is not finite, is not
+    that data or a value is missing."""
+    return any((_run_dir(plan, seed, budget, places) / "run.json").exists() for seed in plan.seeds)
+
+
+def _run_dir(plan: RowPlan, seed: int, budget: Budget, places: Places) -> pathlib.Path:
+    return places.row(budget, plan.name) / f"seed_{seed}"
 
 
 def _gin_file(
@@ -124,7 +135,7 @@ def _run_seed(
     places: Places,
     say: Callable[[str], None],
 ) -> SeedResult:
-    run_dir = places.row(budget, plan.name) / f"seed_{seed}"
+    run_dir = _run_dir(plan, seed, budget, places)
     flags = [f"--gin_file={gin_file.resolve()}", f"--run_dir={run_dir}", f"--seed={seed}"]
     say(f"{plan.name}, seed {seed}: training")
     log = places.row(budget, plan.name) / "log.txt"
