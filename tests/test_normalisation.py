@@ -141,6 +141,16 @@ def test_gradients_of_bfloat16_activations_are_those_of_float32_rounded():
         np.testing.assert_allclose(tf.cast(found, tf.float32), expected, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize("shape", [(1, 60, 14, 14, 8), (1, 25, 84, 84, 8)])
+def test_moments_of_large_maps_keep_their_digits_when_compiled(shape):
+    """Half of the values are 0, as after a ReLU: equal terms in one long float32 sum round the same way each time."""
+    values = np.maximum(STREAM.normal(size=shape), 0).astype(np.float32)
+    moments = tf.function(batch_moments, jit_compile=True)(values)
+    exact = values.astype(np.float64)
+    np.testing.assert_allclose(np.ravel(moments.mean), exact.mean((0, 1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(np.ravel(moments.variance), exact.var((0, 1, 2, 3)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(2, 60, 14, 14, 8), (2, 3, 4, 5, 6), (1, 1, 1, 1, 1)])
 @pytest.mark.parametrize("device", ["CPU", "GPU"])
 def test_a_sum_over_an_episode_is_that_over_samples_and_space(device, shape, monkeypatch):

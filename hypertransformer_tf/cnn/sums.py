@@ -9,14 +9,15 @@ import tensorflow as tf
 def sum_over_episode(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Sum of (T, N, H, W, C) over N, H and W: (T, 1, 1, 1, C), of the same floating dtype.
 
-    Where there is but a CPU it is a product with ones, which with few channels takes less time than XLA's reduction
-    (BUILD_NOTES.md, "Speed"). Accelerators may round what enters a product.
+    Where there is but a CPU samples are added first, and a product with ones adds up the map that is left: with few
+    channels that takes less time than XLA's reduction (BUILD_NOTES.md, "Speed"). A product over all at once would be
+    one long sum for each channel, which loses digits. Accelerators may round what enters a product.
     """
     if any(device.device_type != "CPU" for device in tf.config.list_logical_devices()):
         total = tf.reduce_sum(values, axis=(1, 2, 3), keepdims=True)
     else:
         episodes, channels = tf.shape(values)[0], values.shape[-1]
-        rows = tf.reshape(values, (episodes, -1, channels))
+        rows = tf.reshape(tf.reduce_sum(values, axis=1), (episodes, -1, channels))
         total = tf.matmul(tf.ones((episodes, 1, tf.shape(rows)[1]), values.dtype), rows)
         total = tf.reshape(total, (episodes, 1, 1, 1, channels))
     return total, lambda upstream: tf.broadcast_to(upstream, tf.shape(values))
