@@ -72,6 +72,16 @@ def test_a_set_that_was_read_once_is_mapped_from_then_on(folder):
     assert_holds(images, written)
 
 
+def test_a_picture_of_the_lists_that_was_changed_is_read_again(folder):
+    written = write_mini_lists(folder)
+    load(folder)
+    first, second = (folder / "images" / f"n015328290000000{number}.jpg" for number in (0, 1))
+    first.write_bytes(second.read_bytes())
+    changed = {**written, "n01532829": written["n01532829"].copy()}
+    changed["n01532829"][0] = written["n01532829"][1]
+    assert_holds(load(folder), changed)
+
+
 def test_a_relative_path_is_found_in_the_folder_of_the_data_too(folder, monkeypatch):
     write_mini_pickles(folder)
     monkeypatch.chdir("/")
@@ -104,6 +114,10 @@ def change_pickle(folder, change):
         (lambda c: c["class_dict"]["n02091244"].pop() and None, "class of 5 images where each has 6"),
         (lambda c: c["class_dict"]["n02091244"].__setitem__(0, 99), "one of none of the 12"),
         (lambda c: c["class_dict"]["n02091244"].__setitem__(0, c["class_dict"]["n02091244"][1]), "an image twice"),
+        (lambda c: c["class_dict"].update({3: [0], "n9": [0]}), "holds the class 3"),
+        (lambda c: c["class_dict"].update(n02091244=6), "a list of whole numbers"),
+        (lambda c: c["class_dict"].update(n02091244=["a"] * 6), "a list of whole numbers"),
+        (lambda c: c["class_dict"].update(n02091244=[[1], [2, 3]]), "a list of whole numbers"),
         (lambda c: c.update(image_data=3), "must be an array"),
         (lambda c: {"images": 1}, "image_data and class_dict"),
         (lambda c: {**c, "image_data": np.zeros((12, 84, 84, 3))}, "float64"),

@@ -308,6 +308,22 @@ def test_the_oracle_is_trained_by_its_own_recipe_whatever_the_budget(commands, m
         assert (experiment.training.steps, experiment.oracle.steps > 0) == (0, True)
 
 
+def test_a_model_that_was_begun_and_then_refused_is_a_failure_and_not_skipped(commands, tmp_path, capsys):
+    """Training ends so where the loss is not finite."""
+    run_dir = tmp_path / "runs/reproduce/40_steps" / FIRST / "seed_0"
+    run_dir.mkdir(parents=True)
+    (run_dir / "run.json").write_text('{"starts": []}')
+    commands.fails[FIRST] = child_commands.CommandError("the loss was nan.", True)
+    assert not run()[0]
+    assert f"{FIRST} failed: the loss was nan." in capsys.readouterr().err
+
+
+def test_a_plan_that_cannot_keep_the_speed_it_measures_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="--runs=.*file/x cannot be written"):
+        reproduce(rows=[FIRST], budget=Budget(steps=2), runs=str(tmp_path / "file" / "x"), plan_only=True)
+
+
 @pytest.mark.parametrize("flag", ["results", "runs"])
 def test_a_folder_that_cannot_be_made_is_said_before_anything_is_run(tmp_path, flag):
     (tmp_path / "file").write_text("in the way")

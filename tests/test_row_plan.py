@@ -9,9 +9,14 @@ from hypertransformer_tf.reproduction.row_plan import Speeds, duration_text, epi
 
 
 def test_only_missing_models_are_planned_and_each_file_once():
-    rows = [*ROWS[:4], index_row("d", table="table_4")]
-    plans = {plan.name: plan for plan in plan_rows(rows, RESULTS, seeds=2)}
-    assert {name: plan.seeds for name, plan in plans.items()} == {"b": (1,), "c": (0, 1), "d": (0, 1)}
+    rows = [*ROWS[:4], ROWS[3]]
+    plans = plan_rows(rows, rows, RESULTS, seeds=2)
+    assert [(plan.name, plan.seeds) for plan in plans] == [("b", (1,)), ("c", (0, 1)), ("d", (0, 1))]
+
+
+def test_a_row_is_measured_on_training_classes_where_any_table_shows_that_whichever_is_asked_for():
+    index = [*ROWS[:4], index_row("d", table="table_4")]
+    plans = {plan.name: plan for plan in plan_rows(index, ROWS[:4], RESULTS, seeds=2)}
     assert plans["d"].with_training_accuracy and not plans["c"].with_training_accuracy
 
 
@@ -24,6 +29,14 @@ def test_a_speed_is_kept_and_others_are_scaled_from_the_most_similar(tmp_path):
     assert again.estimate("a", False, 3.0) == 100.0 and again.estimate("c", False, 20.0) == 50.0
     assert again.estimate("c", False, 2000.0) == 3.5
     assert not again.any_known(True)  # the authors' recipe has other episodes per step
+
+
+def test_a_file_of_speeds_that_holds_something_else_is_made_anew(tmp_path):
+    (tmp_path / "speeds.json").write_text("[]")
+    speeds = Speeds(tmp_path / "speeds.json")
+    assert not speeds.any_known(False)
+    speeds.add("a", False, 100.0, 10.0)
+    assert Speeds(tmp_path / "speeds.json").estimate("a", False, 1.0) == 100.0
 
 
 def test_minutes_take_minutes_and_episodes_their_time():

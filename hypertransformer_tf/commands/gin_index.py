@@ -29,7 +29,10 @@ def read_flags() -> argparse.Namespace:
     """The flags of sys.argv. Raises UserError."""
     parser = cli.Parser("gin_index", _DESCRIPTION, _EXAMPLES)
     parser.add_argument(
-        "--results", metavar="DIR", default="docs/results", help="the results of bin/reproduce (default: docs/results, those of this repository)"
+        "--results",
+        metavar="DIR",
+        default="docs/results",
+        help="the results of bin/reproduce (default: docs/results, those of this repository)",
     )
     return parser.parse()
 
@@ -38,7 +41,9 @@ def _command() -> None:
     flags = read_flags()
     best = best_known(pathlib.Path(flags.results))
     if not best:
-        raise UserError(f"--results={flags.results} holds no results, so that every number would be lost: name their folder.")
+        raise UserError(
+            f"--results={flags.results} holds no results, so that every number would be lost: name their folder."
+        )
     rows = with_our_numbers(read_index(), best)
     readme = GIN_FOLDER / "README.md"
     text = readme_text(readme.read_text(encoding="utf-8"), rows)

@@ -43,15 +43,18 @@ def load_mini_imagenet(config: DataConfig) -> ImagesByClass:
     pickles = {part: folder / f"mini-imagenet-cache-{name}.pkl" for part, name in PARTS_IN_FILES.items()}
     lists = {part: folder / f"{name}.csv" for part, name in PARTS_IN_FILES.items()}
     if all(path.is_file() for path in pickles.values()):
-        files, read = pickles, _read_pickles
+        files, read, pictures = pickles, _read_pickles, []
     elif all(path.is_file() for path in lists.values()):
         files, read = lists, _read_lists
+        pictures = [
+            picture for path in lists.values() for listed in _pictures_of_list(path).values() for picture in listed
+        ]
     else:
         raise UserError(f"data.source = {config.source}: {folder} holds neither form of the set. {_TO_FETCH}.")
     depends_on = {
         "source": "mini_imagenet",
         "folder": os.path.abspath(folder),
-        "files": describe_files(list(files.values())),
+        "files": describe_files([*files.values(), *filter(pathlib.Path.is_file, pictures)]),
         "image_size": config.image_size,
         "channels": config.channels,
     }
@@ -82,14 +85,22 @@ def _content_of_pickle(content: Any, path: pathlib.Path, part: str) -> tuple[np.
         raise UserError(f"{path} is damaged: image_data must be an array and class_dict a dictionary.")
     split = published_split("mini_imagenet")
     split.check_classes(part, list(classes), str(path))
-    indices = {name: np.asarray(listed) for name, listed in classes.items()}
-    if any(each.ndim != 1 or each.dtype.kind not in "iu" for each in indices.values()):
-        raise UserError(f"{path} is damaged: class_dict must hold a list of whole numbers for each class.")
+    indices = {name: _whole_numbers(listed, path) for name, listed in classes.items()}
     split.check_counts(part, [len(each) for each in indices.values()], str(path))
-    used = np.concatenate(list(indices.values())).astype(np.int64)
+    used = np.concatenate(list(indices.values()))
     if len(np.unique(used)) != len(used) or used.min() < 0 or used.max() >= len(pixels):
         raise UserError(f"{path} is damaged: class_dict names an image twice, or one of none of the {len(pixels)}.")
     return pixels, indices
+
+
+def _whole_numbers(listed: Any, path: pathlib.Path) -> np.ndarray:
+    try:
+        numbers = np.asarray(listed)
+    except ValueError:  # lists of several lengths
+        numbers = np.empty((0, 0))
+    if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
+        raise UserError(f"{path} is damaged: class_dict must hold a list of whole numbers for each class.")
+    return numbers.astype(np.int64)
 
 
 def _read_lists(files: Mapping[str, pathlib.Path], config: DataConfig, allocate: Allocate) -> ImagesByClass:

@@ -61,8 +61,7 @@ def _where_classes_begin(row: Experiment) -> list[str]:
     encoder = row.method.name == "hypertransformer" and transformer.variant == "encoder"
     if not (encoder and transformer.attention == "softmax" and reads_whole_map(row.cnn.architecture)):
         return []
-    studied = features.nonlinear or features.local_dropout or features.local_dim not in (None, row.cnn.channels)
-    logits = "mix" if features.logits == "convolution" and not studied else features.logits
+    logits = "mix" if features.logits == "convolution" else features.logits
     lines = [f"features.logits = {logits!r}"] if logits != features.logits else []
     if logits != "convolution" and row.episodes.unlabelled_per_class and transformer.layers > 1:
         lines.append("transformer.spread_labels = True")

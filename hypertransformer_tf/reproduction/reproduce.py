@@ -64,9 +64,9 @@ def reproduce(
     places = Places(pathlib.Path(results), pathlib.Path(runs), data_dir)
     if not plan_only:
         _require_writable("results", places.results)
-    if not (plan_only or outputs_only):
+    if not outputs_only:  # a plan may need a speed, which is measured and kept there
         _require_writable("runs", places.runs)
-    plans = plan_rows(chosen, read_results(places.results, budget.name), seeds)
+    plans = plan_rows(index, chosen, read_results(places.results, budget.name), seeds)
     speeds = Speeds(places.runs / "speeds.json")
     experiments = {} if outputs_only else {plan.name: load_experiment(str(GIN_FOLDER / plan.file)) for plan in plans}
     if not outputs_only:

@@ -31,15 +31,20 @@ class RowPlan:
     with_training_accuracy: bool
 
 
-def plan_rows(rows: Sequence[IndexRow], known: dict[str, RowResult], seeds: int) -> list[RowPlan]:
-    """The files of some index rows, each once, without the models that are there already."""
+def plan_rows(
+    index: Sequence[IndexRow], rows: Sequence[IndexRow], known: dict[str, RowResult], seeds: int
+) -> list[RowPlan]:
+    """The files of some rows of the index, each once, without the models that are there already.
+
+    A file that any table shows with its accuracy on the training classes is measured on them, whichever asks for it.
+    """
+    with_training = {row.name for row in index if row.table in WITH_TRAINING_ACCURACY}
     plans: dict[str, RowPlan] = {}
     for row in rows:
         done = {seed.seed for seed in known[row.name].seeds} if row.name in known else set()
         missing = tuple(seed for seed in range(seeds) if seed not in done)
-        training = row.table in WITH_TRAINING_ACCURACY or (row.name in plans and plans[row.name].with_training_accuracy)
         if missing:
-            plans[row.name] = RowPlan(row.name, row.file, missing, training)
+            plans[row.name] = RowPlan(row.name, row.file, missing, row.name in with_training)
     return list(plans.values())
 
 
@@ -55,9 +60,10 @@ class Speeds:
     def __init__(self, path: pathlib.Path):
         self._path = path
         try:
-            self._known: dict[str, dict[str, list[float]]] = json.loads(path.read_text(encoding="utf-8"))
+            known = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self._known = {}
+            known = {}
+        self._known: dict[str, dict[str, list[float]]] = known if isinstance(known, dict) else {}
 
     def add(self, row: str, full: bool, episodes_per_second: float, work: float) -> None:
         """Notes a speed; `work` as `work_of` gives it."""
