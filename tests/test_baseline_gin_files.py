@@ -11,9 +11,8 @@ from hypertransformer_tf.training.build import build_training
 METHODS = {"prototypical": "prototypical", "maml": "maml", "maml_first_order": "maml", "maml_plus_plus": "maml"}
 METHODS["rfs"] = "rfs"
 SETS = ("omniglot", "cifar_fs")
-ORACLE = "omniglot_oracle.gin"  # takes no step: tests/test_oracle.py
-FILES = sorted(path.name for path in (ROOT / "gin" / "baselines").glob("*.gin") if path.stem not in SETS)
-FILES.remove(ORACLE)
+NOT_TRAINED = ("omniglot_oracle", "omniglot_pixels", "cifar_fs_pixels")  # tests/test_oracle.py, tests/test_pixels.py
+FILES = sorted(path.name for path in (ROOT / "gin" / "baselines").glob("*.gin") if path.stem not in SETS + NOT_TRAINED)
 
 
 def _load(name, *bindings):

@@ -6,6 +6,7 @@ from hypertransformer_tf.baselines.baseline import Baseline
 from hypertransformer_tf.baselines.config import MamlConfig, MethodConfig, OracleConfig
 from hypertransformer_tf.baselines.maml import Maml
 from hypertransformer_tf.baselines.oracle import Oracle
+from hypertransformer_tf.baselines.pixels import NearestPixels
 from hypertransformer_tf.baselines.prototypical import PrototypicalNetwork
 from hypertransformer_tf.baselines.rfs import Rfs
 from hypertransformer_tf.cnn.config import CnnConfig
@@ -35,6 +36,8 @@ def build_baseline(
         return Maml(image_shape, n_way, cnn, maml=maml, name=method.name)
     if method.name == "oracle":
         return Oracle(image_shape, n_way, cnn, oracle=oracle, name=method.name)
+    if method.name == "pixels":
+        return NearestPixels(image_shape, n_way, cnn, name=method.name)
     if method.name == "rfs":
         return Rfs(image_shape, n_way, cnn, classes=classes, name=method.name)
     return PrototypicalNetwork(image_shape, n_way, cnn, name=method.name)

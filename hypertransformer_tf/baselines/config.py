@@ -16,7 +16,7 @@ from hypertransformer_tf.config_checks import (
 )
 from hypertransformer_tf.errors import UserError
 
-METHODS = ("hypertransformer", "prototypical", "maml", "rfs", "oracle")
+METHODS = ("hypertransformer", "prototypical", "maml", "rfs", "oracle", "pixels")
 
 
 @gin.configurable("method")
@@ -27,9 +27,10 @@ class MethodConfig:
     Attributes:
       name: `hypertransformer`, or a baseline with the same CNN, all of it trained: `prototypical` (prototypical
         networks), `maml`, `rfs` (an embedding of all meta-train classes and logistic regression), or `oracle` (the CNN
-        itself, trained anew on every support set; not meta-trained, so training.steps = 0, and nothing is set of
-        `optimizer`). A baseline reads nothing of `features`, `transformer`, `generator`, `cnn.trained_layers` and
-        `loss.shared_head`, so that the file of a HyperTransformer can be trained by it (not by the oracle).
+        itself, trained anew on every support set); or `pixels`, nearest neighbour on pixels, which asks no CNN. These
+        last two are not meta-trained, so training.steps = 0, and nothing is set of `optimizer`. A baseline reads
+        nothing of `features`, `transformer`, `generator`, `cnn.trained_layers` and `loss.shared_head`, so that the file
+        of a HyperTransformer can be trained by it (not by these two).
     """
 
     name: str = "hypertransformer"
@@ -40,7 +41,7 @@ class MethodConfig:
     @property
     def is_meta_trained(self) -> bool:
         """Whether anything is learned before the first support set is seen."""
-        return self.name != "oracle"
+        return self.name not in ("oracle", "pixels")
 
 
 @gin.configurable("maml")

@@ -80,8 +80,8 @@ def _refuse_optimizer(parts: Mapping[str, Any]) -> None:
         if value != field.default:
             raise UserError(
                 f"optimizer.{field.name} = {value!r} would have no effect: method.name = {parts['method'].name!r} is "
-                "not meta-trained; take it out, and set oracle.steps, oracle.learning_rate, oracle.momentum or "
-                "oracle.batch instead."
+                "not meta-trained; take it out (what the oracle does is set by oracle.steps, oracle.learning_rate, "
+                "oracle.momentum and oracle.batch)."
             )
 
 

@@ -96,6 +96,8 @@ def work_of(experiment: Experiment) -> float:
 
 def episodes_to_train(experiment: Experiment, budget: Budget) -> float:
     """Episodes that a model of a row is trained on; of the oracle, as many as hold the images that it is trained on."""
+    if experiment.method.name == "pixels":
+        return 0.0
     if not experiment.method.is_meta_trained:
         images = experiment.evaluation.episodes * experiment.oracle.steps * experiment.oracle.batch
         return images / experiment.episodes.images
