@@ -133,6 +133,70 @@ def test_a_file_holds_what_its_row_says(row, experiments):
         assert f"{experiment.episodes.k_shot}-shot" == row.x and experiment.episodes.n_way == 5
 
 
+def differences(experiment: Experiment, base: Experiment) -> dict[str, object]:
+    """What an experiment has otherwise than its base, by gin names."""
+    theirs = base.effective()
+    return {
+        f"{part}.{name}": value
+        for part, values in experiment.effective().items()
+        for name, value in values.items()
+        if value != theirs[part][name]
+    }
+
+
+OPTIONS = {
+    "label_smoothing": {"loss.label_smoothing": 0.1},
+    "generated_batch_norm": {"generator.batch_norm": True},
+    "generated_bias": {"generator.bias": True},
+    "trained_weights_added": {"generator.add_trained_weights": True},
+    "separate_query_variables": {"cnn.separate_query_variables": True},
+    "cnn_dropout": {"cnn.dropout": 0.1},
+    "feature_dropout": {"features.local_dropout": 0.1, "features.shared_dropout": 0.1},
+    "transformer_dropout": {"transformer.dropout": 0.1},
+    "l2": {"loss.l2": 1e-4},
+    "shared_head": {"loss.shared_head": 0.1},
+    "warmup_heads": {"cnn.warmup_heads": "trained", "loss.head_steps": 10_000},
+    "sigmoid_attention": {"transformer.attention": "sigmoid"},
+    "encoder_decoder": {"transformer.variant": "encoder_decoder"},
+    "separate_generator": {"transformer.variant": "separate", "transformer.heads": 1},
+    "skip_last_nonlinearity": {"transformer.skip_last_nonlinearity": True},
+    "nonlinear_features": {"features.nonlinear": True},
+    "passthrough_features": {"features.logits": "passthrough"},
+    "mixed_features": {"features.logits": "mix"},
+    "shared_batch_norm": {"features.shared_batch_norm": True},
+    "4_layer_cnn": {"cnn.architecture": "4-layer"},
+    "3_layer_cnn": {"cnn.architecture": "3-layer", "cnn.stride": 2},
+}
+
+
+def test_a_row_of_an_option_has_that_option_and_nothing_else_of_its_own(experiments):
+    base = experiments["paper/omniglot_1shot_all_layers_8ch.gin"]
+    named = [row.name for row in INDEX if row.table == "options" and experiments[row.file] != base]
+    assert sorted(named) == sorted(f"omniglot_1shot_8ch_{option}" for option in OPTIONS)
+    for option, expected in OPTIONS.items():
+        assert differences(experiments[f"paper/omniglot_1shot_8ch_{option}.gin"], base) == expected, option
+
+
+STUDIED = {
+    "transformer layers": {"transformer.layers"},
+    "attention heads": {"transformer.heads"},
+    "local feature size": {"features.local_dim"},
+    "embedding size": {"transformer.embedding_dim"},
+    "shared feature size": {"features.shared_dim", "features.shared_layers"},
+    "query, key and value fraction": {"transformer.query_key_size", "transformer.value_size"},
+}
+
+
+@pytest.mark.parametrize("table, base", [("16ch", "1shot_logits_only_16ch"), ("4ch", "5shot_all_layers_4ch")])
+def test_a_row_of_the_parameter_study_has_another_value_of_its_parameter_alone(table, base, experiments):
+    for row in INDEX:
+        if row.table == f"parameters_{table}":
+            changed = differences(experiments[row.file], experiments[f"paper/omniglot_{base}.gin"])
+            assert changed.keys() <= STUDIED[row.panel], row
+            assert len({repr(value) for value in changed.values()}) <= 1, row
+            assert bool(changed) == (row.name != f"omniglot_{base}"), row
+
+
 def test_lgm_nets_setting_is_that_of_the_paper(experiments):
     experiment = experiments["paper/mini_imagenet_1shot_lgm_net.gin"]
     assert experiment.data.source.startswith("mini_imagenet:")
