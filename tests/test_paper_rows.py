@@ -84,6 +84,19 @@ def test_the_papers_numbers_are_those_that_were_handed_down(shared):
             assert known[task, channels] == expected
 
 
+def test_the_papers_table_4_is_in_the_index_cell_by_cell():
+    """On test and on training classes, 20-way 5-shot."""
+    rows = {(row.series, row.x): (row.paper, row.paper_train) for row in INDEX if row.table == "table_4" and row.paper}
+    assert rows == {
+        ("logits only", "4"): ("77.9", "79.2"),
+        ("logits only", "6"): ("90.0", "91.4"),
+        ("logits only", "8"): ("94.4", "95.8"),
+        ("all layers", "4"): ("82.0", "83.4"),
+        ("all layers", "6"): ("90.7", "92.0"),
+        ("all layers", "8"): ("94.6", "96.0"),
+    }
+
+
 def test_the_readme_shows_what_the_index_says():
     text = (GIN / "README.md").read_text(encoding="utf-8")
     assert readme_text(text, INDEX) == text, "bin/gin_index brings the tables up to date"
