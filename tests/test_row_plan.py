@@ -42,6 +42,7 @@ def test_a_file_of_speeds_that_holds_something_else_is_made_anew(tmp_path):
 def test_minutes_take_minutes_and_episodes_their_time():
     assert seconds_of(Budget(minutes=5), None, 0) > 300
     assert seconds_of(Budget(steps=10), None, 80) is None
+    assert 0 < seconds_of(Budget(), None, 0) < 300  # nothing is trained
     assert seconds_of(Budget(steps=10), 8.0, 800) - seconds_of(Budget(steps=10), 8.0, 0) == 100
     assert [duration_text(s) for s in (40, 720, 9000, 400_000)] == ["40 s", "12 min", "2.5 h", "4.6 days"]
 

@@ -115,6 +115,8 @@ def seconds_of(budget: Budget, speed: Optional[float], episodes: float) -> Optio
     """
     if budget.minutes is not None:
         return 60 * budget.minutes + _SECONDS_AROUND_TRAINING
+    if not episodes:
+        return _SECONDS_AROUND_TRAINING
     return None if speed is None else episodes / speed + _SECONDS_AROUND_TRAINING
 
 

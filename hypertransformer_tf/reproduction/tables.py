@@ -28,7 +28,7 @@ _COLUMNS = (
 
 def markdown_table(name: str, budget: str, rows: Sequence[IndexRow], results: Mapping[str, RowResult]) -> str:
     """Our numbers beside the paper's: one part for each panel, a line for each series, a column for each x."""
-    lines = [f"# {name}, budget {budget.replace('_', ' ')}", "", *_explanation(rows, results)]
+    lines = [f"# {name}, budget {budget.replace('_', ' ')}", "", *_explanation(budget, rows, results)]
     for panel, of_panel in in_parts(rows, lambda row: row.panel).items():
         columns = columns_of(of_panel)
         lines += ["", f"## {panel}", "", f"| | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]
@@ -61,13 +61,18 @@ def shown_accuracy(result: RowResult) -> str:
     return f"{text} (seeds {result.spread[0]:.1f} to {result.spread[1]:.1f})"
 
 
-def _explanation(rows: Sequence[IndexRow], results: Mapping[str, RowResult]) -> list[str]:
+def _explanation(budget: str, rows: Sequence[IndexRow], results: Mapping[str, RowResult]) -> list[str]:
     used = [results[row.name] for row in rows if row.name in results and results[row.name].seeds]
     machines = sorted({seed.machine for result in used for seed in result.seeds})
     text = (
         "Test accuracy in %, with the 95% interval over episodes; *paper* is at second hand, of full training. "
         "A dash: not run. An accuracy after a slash is on the training classes."
     )
+    if budget != "full":
+        text += (
+            " On a budget the HyperTransformer is trained by a recipe of our own, and its logits layer is generated from "
+            "the last map itself too, which the paper's model does not read (gin/README.md)."
+        )
     return [text] + [f"Measured on: {machine}." for machine in machines]
 
 
