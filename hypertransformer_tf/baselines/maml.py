@@ -8,23 +8,22 @@ from typing import Any, List, Optional
 import keras
 import tensorflow as tf
 
+from hypertransformer_tf.baselines.adapted_cnn import AdaptedCnn
 from hypertransformer_tf.baselines.baseline import (
     Answer,
-    Baseline,
     for_each_episode,
     labelled_cross_entropy,
     one_hot_labelled,
 )
 from hypertransformer_tf.baselines.config import MamlConfig
-from hypertransformer_tf.cnn.run import run_cnn, run_logits
+from hypertransformer_tf.cnn.run import run_logits
 from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.keras_stack import build_once
-from hypertransformer_tf.layers.trained_weights import TrainedLogits
 from hypertransformer_tf.model.images import scale_images
 
 
-class Maml(Baseline):
+class Maml(AdaptedCnn):
     """Weights from which a few gradient steps on a support set lead to a good CNN for its classes.
 
     Kernels and the logits layer are adapted to an episode; gamma and beta of the normalisation are trained in the outer
@@ -38,12 +37,11 @@ class Maml(Baseline):
 
     def __init__(self, *args: Any, maml: MamlConfig, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        spec = self.architecture.logits
         self.maml = maml
-        self.logits = TrainedLogits(spec.input_size, self.n_way, name=f"layer_{spec.index}")
         self.inner_rates = None
         if maml.learn_inner_rates:
-            self.inner_rates = InnerRates(maml.inner_steps, spec.index, maml.inner_learning_rate, name="inner_rates")
+            layers = self.architecture.logits.index
+            self.inner_rates = InnerRates(maml.inner_steps, layers, maml.inner_learning_rate, name="inner_rates")
         self.build(None)
 
     def training_answers(self, batch: Episode, step: tf.Tensor, n_way: Optional[int]) -> List[Answer]:
@@ -58,9 +56,6 @@ class Maml(Baseline):
     def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> GeneratedWeights:
         steps = self.maml.evaluation_steps or self.maml.inner_steps
         return self._inner_loop(images, labels, mask, n_way, steps)[-1]
-
-    def _answer(self, images: tf.Tensor, learned: GeneratedWeights) -> tf.Tensor:
-        return run_cnn(images, learned, self.architecture, self.cnn.activation, self.convolution_form)[0]
 
     def _inner_loop(
         self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int, steps: int
@@ -100,9 +95,6 @@ class Maml(Baseline):
     ) -> tf.Tensor:
         features, _ = self.convolutions.run_support(images, weights.convolutions, mask)
         return labelled_cross_entropy(run_logits(features, weights.logits, self.architecture.logits), members)
-
-    def _initial(self, n_way: int) -> GeneratedWeights:
-        return GeneratedWeights(self.convolutions.values(), self.logits.add_to(None, n_way), (), (), None)
 
     def _rates(self, step: int) -> List[Any]:
         """A rate for each adapted tensor; kernel and bias of the logits layer have one together."""

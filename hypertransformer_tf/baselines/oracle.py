@@ -4,19 +4,18 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
+from hypertransformer_tf.baselines.adapted_cnn import AdaptedCnn
 from hypertransformer_tf.baselines.baseline import (
     Answer,
-    Baseline,
     for_each_episode,
     labelled_cross_entropy,
     one_hot_labelled,
 )
 from hypertransformer_tf.baselines.config import OracleConfig
-from hypertransformer_tf.cnn.run import run_cnn, run_logits
+from hypertransformer_tf.cnn.run import run_logits
 from hypertransformer_tf.cnn.weights import GeneratedWeights, LogitsWeights
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.layers.trained_weights import TrainedLogits
 
 Tensors = List[tf.Tensor]
 
@@ -35,7 +34,7 @@ class Part(NamedTuple):
     mask: Optional[tf.Tensor]
 
 
-class Oracle(Baseline):
+class Oracle(AdaptedCnn):
     """What a CNN of this size comes to with nearly all samples there are of its classes: meant as an upper bound.
 
     Where a class has few samples in all, as in Omniglot, a CNN from a meta-trained model can be above it.
@@ -53,9 +52,7 @@ class Oracle(Baseline):
 
     def __init__(self, *args: Any, oracle: OracleConfig, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        spec = self.architecture.logits
         self.oracle = oracle
-        self.logits = TrainedLogits(spec.input_size, self.n_way, name=f"layer_{spec.index}")
         self.build(None)
 
     def training_answers(self, batch: Episode, step: tf.Tensor, n_way: Optional[int]) -> List[Answer]:
@@ -64,7 +61,7 @@ class Oracle(Baseline):
     def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> GeneratedWeights:
         episodes = images.shape[0] or tf.shape(images)[0]
         support = Part(images, one_hot_labelled(labels, mask, n_way), mask)
-        initial = GeneratedWeights(self.convolutions.values(), self.logits.add_to(None, n_way), (), (), None)
+        initial = self._initial(n_way)
         tensors = [for_each_episode(episodes, tensor) for tensor in trained_tensors(initial)]
 
         def step(number: tf.Tensor, tensors: Tensors, velocities: Tensors) -> Tuple[tf.Tensor, Tensors, Tensors]:
@@ -79,9 +76,6 @@ class Oracle(Baseline):
             (tf.constant(0), tensors, [tf.zeros_like(tensor) for tensor in tensors]),
         )
         return self.convolutions.with_statistics(images, mask, with_tensors(initial, tensors))
-
-    def _answer(self, images: tf.Tensor, learned: GeneratedWeights) -> tf.Tensor:
-        return run_cnn(images, learned, self.architecture, self.cnn.activation, self.convolution_form)[0]
 
     def _part(self, number: tf.Tensor, support: Part) -> Part:
         """That of the step, of whole support sets: the same places of all of them."""

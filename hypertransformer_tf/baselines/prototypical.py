@@ -5,7 +5,8 @@ from typing import Any, NamedTuple, Optional
 import tensorflow as tf
 
 from hypertransformer_tf.baselines.baseline import Baseline, one_hot_labelled
-from hypertransformer_tf.baselines.trained_convolutions import Convolutions, feature_vectors
+from hypertransformer_tf.baselines.trained_convolutions import Convolutions
+from hypertransformer_tf.cnn.run import read_features
 
 
 class Prototypes(NamedTuple):
@@ -34,12 +35,12 @@ class PrototypicalNetwork(Baseline):
 
     def _learn(self, images: tf.Tensor, labels: tf.Tensor, mask: Optional[tf.Tensor], n_way: int) -> Prototypes:
         features, convolutions = self.convolutions.run_support(images, self.convolutions.values(), mask)
-        embedded = feature_vectors(features, self.architecture.logits)
+        embedded = read_features(features, self.architecture.logits)
         return Prototypes(class_means(embedded, one_hot_labelled(labels, mask, n_way)), convolutions)
 
     def _answer(self, images: tf.Tensor, learned: Prototypes) -> tf.Tensor:
         features = self.convolutions.run_query(images, learned.convolutions)
-        return -squared_distances(feature_vectors(features, self.architecture.logits), learned.prototypes)
+        return -squared_distances(read_features(features, self.architecture.logits), learned.prototypes)
 
 
 def class_means(embedded: tf.Tensor, members: tf.Tensor) -> tf.Tensor:

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from hypertransformer_tf.baselines.baseline import Answer, Baseline
 from hypertransformer_tf.baselines.logistic_regression import fit_task_batch
-from hypertransformer_tf.baselines.trained_convolutions import Convolutions, feature_vectors
-from hypertransformer_tf.cnn.run import run_logits
+from hypertransformer_tf.baselines.trained_convolutions import Convolutions
+from hypertransformer_tf.cnn.run import read_features, run_logits
 from hypertransformer_tf.cnn.weights import LogitsWeights
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.layers.trained_weights import TrainedLogits
@@ -70,7 +70,7 @@ class Rfs(Baseline):
         return tf.matmul(vectors, learned.logits.kernel) + learned.logits.bias[:, tf.newaxis]
 
     def _unit_vectors(self, features: tf.Tensor) -> tf.Tensor:
-        return tf.math.l2_normalize(feature_vectors(features, self.architecture.logits), axis=-1)
+        return tf.math.l2_normalize(read_features(features, self.architecture.logits), axis=-1)
 
 
 def query_classes(support_labels: tf.Tensor, support_classes: tf.Tensor, query_labels: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 import keras
 import tensorflow as tf
 
-from hypertransformer_tf.cnn.architecture import Architecture, LogitsSpec
+from hypertransformer_tf.cnn.architecture import Architecture
 from hypertransformer_tf.cnn.config import CnnConfig
 from hypertransformer_tf.cnn.normalisation import moments_for, normalise
 from hypertransformer_tf.cnn.run import convolve, run_convolution
@@ -84,12 +84,3 @@ class TrainedConvolutions(keras.layers.Layer):
         for spec, layer in zip(self.specs, weights):
             activations = run_convolution(activations, layer, spec, self.activation, self.form)
         return activations
-
-
-def feature_vectors(feature_map: tf.Tensor, spec: LogitsSpec) -> tf.Tensor:
-    """What the CNN's logits layer reads: a feature map (T, N, H, W, C) flattened or averaged over space, (T, N, d)."""
-    if not spec.flatten:
-        return tf.reduce_mean(feature_map, axis=(2, 3))
-    shape = tf.shape(feature_map)
-    leading = [static or shape[axis] for axis, static in enumerate(feature_map.shape[:2])]
-    return tf.reshape(feature_map, (*leading, spec.input_size))

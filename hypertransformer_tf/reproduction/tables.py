@@ -70,8 +70,8 @@ def _explanation(budget: str, rows: Sequence[IndexRow], results: Mapping[str, Ro
     )
     if budget != "full":
         text += (
-            " On a budget the HyperTransformer is trained by a recipe of our own, and its logits layer is generated from "
-            "the last map itself too, which the paper's model does not read (gin/README.md)."
+            " On a budget the HyperTransformer is trained by a recipe of our own, and its logits layer is generated "
+            "from the last map itself too, which the paper's model does not read (gin/README.md)."
         )
     return [text] + [f"Measured on: {machine}." for machine in machines]
 
