@@ -93,6 +93,45 @@ def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(tmp_path, harm)
     assert "continuing from step 10" in reports[0]
 
 
+def _unreadable(monkeypatch, name):
+    """Files of that name cannot be read from here on, as on a disk that fails; root may read whatever is there."""
+    read = pathlib.Path.read_bytes
+
+    def fails(path):
+        if path.name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", fails)
+
+
+def test_an_unreadable_newest_checkpoint_gives_way_to_the_one_before(tmp_path, monkeypatch):
+    _save(tmp_path, 10, 20)
+    _unreadable(monkeypatch, "checkpoint-00000020.safetensors")
+    reports = []
+    assert checkpoints.load_latest(tmp_path, reports.append).step == 10
+    assert reports == [
+        "Checkpoint checkpoint-00000020.safetensors cannot be read (Input/output error); continuing from step 10."
+    ]
+
+
+def test_an_unreadable_checkpoint_with_nothing_before_it_is_one_sentence(tmp_path, monkeypatch):
+    _save(tmp_path, 10)
+    _unreadable(monkeypatch, "checkpoint-00000010.safetensors")
+    with pytest.raises(UserError, match=r"the newest cannot be read \(Input/output error\): restore one") as caught:
+        checkpoints.load_latest(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_checkpoints_that_cannot_be_listed_is_one_sentence(tmp_path, monkeypatch):
+    def fails(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(pathlib.Path, "iterdir", fails)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\): make the directory readable"):
+        checkpoints.load_latest(tmp_path)
+
+
 def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
     arrays = {"weight": np.arange(4, dtype=np.float32)}
     path = checkpoints.save_checkpoint(tmp_path, 3, arrays, {"seed": 1})
@@ -158,6 +197,15 @@ def test_a_best_that_is_lost_gives_way_to_the_newest_and_that_is_said(tmp_path, 
     found, (report,) = _for_use(tmp_path)
     assert found.step == 20
     assert "best.safetensors" in report and says in report and "of step 20, is used" in report
+
+
+def test_a_best_that_cannot_be_read_gives_way_to_the_newest_and_that_is_said(tmp_path, monkeypatch):
+    checkpoints.save_best(tmp_path, 10, _arrays(10), {})
+    _save(tmp_path, 20)
+    _unreadable(monkeypatch, checkpoints.BEST)
+    found, (report,) = _for_use(tmp_path)
+    assert found.step == 20
+    assert "best.safetensors cannot be read (Input/output error); the newest checkpoint, of step 20, is used" in report
 
 
 def test_a_damaged_best_with_nothing_beside_it_is_named(tmp_path):

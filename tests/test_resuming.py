@@ -1,6 +1,8 @@
 """Stopping a run, in whatever way, and going on changes nothing."""
 
+import errno
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -161,6 +163,23 @@ def test_the_checkpoint_before_a_damaged_one_is_taken(six_steps, gin_file, tmp_p
     run = _damaged(six_steps, tmp_path / "run")
     train_here(gin_file, run)
     assert starts_of(run)[-1]["from_step"] == 3
+    assert_same_state(latest(run), latest(six_steps))
+
+
+def test_the_checkpoint_before_an_unreadable_one_is_taken(six_steps, gin_file, tmp_path, monkeypatch, caplog):
+    run, read = tmp_path / "run", pathlib.Path.read_bytes
+    shutil.copytree(six_steps, run)
+
+    def fails(path):
+        if path == run / "checkpoints" / "checkpoint-00000006.safetensors":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "read_bytes", fails)
+        train_here(gin_file, run)
+    assert starts_of(run)[-1]["from_step"] == 3
+    assert any("cannot be read (Input/output error); continuing from step 3" in each for each in caplog.messages)
     assert_same_state(latest(run), latest(six_steps))
 
 

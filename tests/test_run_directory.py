@@ -264,6 +264,20 @@ def test_metrics_past_the_resumed_step_and_a_half_written_line_are_dropped(tmp_p
     assert (tmp_path / "metrics.jsonl").read_text().count("\n") == 3
 
 
+def test_metrics_that_cannot_be_read_are_one_sentence(tmp_path, monkeypatch):
+    def fails(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with _open(tmp_path) as run:
+        run.begin(0)
+        run.append_metrics({"step": 10})
+    with _open(tmp_path) as run, monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "read_bytes", fails)
+        with pytest.raises(UserError, match=r"metrics\.jsonl cannot be read \(Input/output error\): make it readable"):
+            run.begin(10)
+    assert [line["step"] for line in metrics_file.read_metrics(tmp_path / "metrics.jsonl")] == [10]
+
+
 def test_metrics_are_on_disk_after_every_line(tmp_path):
     with _open(tmp_path) as run:
         run.begin(0)

@@ -36,11 +36,14 @@ class Checkpoint(NamedTuple):
 
 
 class DamagedCheckpoint(UserError):
-    """A checkpoint file that does not hold what was written to it; `reason` says how that shows."""
+    """A checkpoint file that does not give back what was written to it; `problem` says how that shows.
 
-    def __init__(self, path: pathlib.Path, reason: str) -> None:
-        super().__init__(f"Checkpoint {path} is damaged ({reason}): remove it or restore it from a copy.")
-        self.reason = reason
+    Its words follow the file's name: 'is damaged (checksum differs)', 'cannot be read (Input/output error)'.
+    """
+
+    def __init__(self, path: pathlib.Path, problem: str) -> None:
+        super().__init__(f"Checkpoint {path} {problem}: remove it or restore it from a copy.")
+        self.problem = problem
 
 
 def save_checkpoint(
@@ -85,10 +88,15 @@ def load_latest(directory: _PathLike, report: Callable[[str], None] = logging.wa
       report: gets a sentence for each damaged checkpoint that was passed over.
 
     Raises:
-      UserError: there are checkpoints but every one of them is damaged.
+      UserError: there are checkpoints but every one of them is damaged, or the directory cannot be read.
     """
     damaged: list[DamagedCheckpoint] = []
-    paths = [path for _, path in _numbered(pathlib.Path(directory))]
+    try:
+        paths = [path for _, path in _numbered(pathlib.Path(directory))]
+    except OSError as error:
+        raise UserError(
+            f"The checkpoints in {directory} cannot be read ({error.strerror or error}): make the directory readable."
+        ) from error
     for path in paths:
         try:
             checkpoint = load_checkpoint(path)
@@ -98,11 +106,11 @@ def load_latest(directory: _PathLike, report: Callable[[str], None] = logging.wa
             damaged.append(error)
             continue
         for passed, name in zip(damaged, paths):
-            report(f"Checkpoint {name.name} is damaged ({passed.reason}); continuing from step {checkpoint.step}.")
+            report(f"Checkpoint {name.name} {passed.problem}; continuing from step {checkpoint.step}.")
         return checkpoint
     if damaged:
         raise UserError(
-            f"All {len(damaged)} checkpoints in {directory} are damaged ({damaged[0].reason}): "
+            f"All {len(damaged)} checkpoints in {directory} are of no use, as the newest {damaged[0].problem}: "
             "restore one from a copy, or remove them to begin again."
         )
     return None
@@ -127,15 +135,13 @@ def load_for_use(directory: _PathLike, report: Callable[[str], None] = logging.w
       UserError: no checkpoint can be read.
     """
     try:
-        best, problem = load_best(directory), "is not there any more"
+        best, problem, missed = load_best(directory), "is not there any more", False
     except DamagedCheckpoint as error:
-        best, problem = None, f"is damaged ({error.reason})"
+        best, problem, missed = None, error.problem, True
     if best is not None:
         return best
     newest = load_latest(directory, report)
-    missed = problem.startswith("is damaged") or (
-        newest is not None and float(newest.metadata.get("best_validation", -1)) >= 0
-    )
+    missed = missed or (newest is not None and float(newest.metadata.get("best_validation", -1)) >= 0)
     if newest is None and missed:
         raise UserError(f"{pathlib.Path(directory) / BEST} {problem}, and there is no other checkpoint.")
     if newest is not None and missed:
@@ -148,21 +154,26 @@ def load_checkpoint(path: _PathLike) -> Checkpoint:
 
     Raises:
       FileNotFoundError: there is no such file.
-      DamagedCheckpoint: the file was cut, changed, or is not a checkpoint of this library.
+      DamagedCheckpoint: the file was cut, changed, cannot be read, or is not a checkpoint of this library.
     """
     path = pathlib.Path(path)
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedCheckpoint(path, f"cannot be read ({error.strerror or error})") from error
     try:
         arrays = safetensors.numpy.load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         recorded = header["__metadata__"]
         state, checksum = recorded["state"], recorded["sha256"]
         if _checksum(state, arrays) != checksum:
-            raise DamagedCheckpoint(path, "checksum differs")
+            raise DamagedCheckpoint(path, "is damaged (checksum differs)")
         values = json.loads(state)
         return Checkpoint(path, values["step"], arrays, values["metadata"])
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(path, "cut short or not a checkpoint") from error
+        raise DamagedCheckpoint(path, "is damaged (cut short or not a checkpoint)") from error
 
 
 def _write(path: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], metadata: Metadata) -> None:
@@ -186,9 +197,11 @@ def _write(path: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], meta
 
 def _numbered(directory: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
     """(step, path) of the numbered checkpoints, the newest first."""
-    if not directory.is_dir():
+    try:
+        paths = list(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    matches = ((_NAME.fullmatch(path.name), path) for path in directory.iterdir())
+    matches = ((_NAME.fullmatch(path.name), path) for path in paths)
     return sorted(((int(match[1]), path) for match, path in matches if match), reverse=True)
 
 

@@ -5,7 +5,7 @@ import math
 import pathlib
 from typing import IO, Any, Mapping, Optional
 
-from hypertransformer_tf.errors import SaveError
+from hypertransformer_tf.errors import SaveError, UserError
 from hypertransformer_tf.runs import atomic_file
 
 
@@ -20,12 +20,14 @@ class MetricsFile:
         """Drops lines past `step`, which will be trained again, and lines that a killed process cut off.
 
         Raises:
+          UserError: the file cannot be read.
           SaveError: the file cannot be rewritten; it is as it was.
         """
         self.close()
-        if not self.path.exists():
+        try:
+            kept = [line for line in read_metrics(self.path) if line.get("step", 0) <= step]
+        except FileNotFoundError:
             return
-        kept = [line for line in read_metrics(self.path) if line.get("step", 0) <= step]
         content = "".join(f"{json.dumps(line)}\n" for line in kept)
         try:
             atomic_file.write_atomically(self.path, content.encode())
@@ -60,9 +62,21 @@ class MetricsFile:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file, without any that is not a whole JSON object."""
+    """The lines of a metrics file, without any that is not a whole JSON object.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      UserError: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{path} cannot be read ({reason}): make it readable or restore it from a copy.") from error
     lines = []
-    for line in path.read_bytes().splitlines():
+    for line in content.splitlines():
         try:
             values = json.loads(line)
         except ValueError:

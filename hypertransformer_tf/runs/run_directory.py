@@ -105,6 +105,7 @@ class RunDirectory:
 
         Raises:
           SaveError: the directory cannot be written.
+          UserError: metrics.jsonl cannot be read.
         """
         earlier, start = self._record["starts"][:-1], self._record["starts"][-1]
         start.update(from_step=step, **({"devices": dict(devices)} if devices else {}))

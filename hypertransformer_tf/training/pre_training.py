@@ -1,6 +1,7 @@
 """Beginning with what was trained before: `training.shared_features_from` and `training.model_from`. Needs no TF."""
 
 import json
+import os
 import pathlib
 from typing import Any, Mapping, Optional
 
@@ -78,10 +79,12 @@ def _check_same_model(source: str, path: pathlib.Path, settings: _Settings) -> N
 
 def _of_run(parameter: str, run_dir: str, data: DataRecord) -> Checkpoint:
     where = f"{parameter} = {run_dir!r}"
+    directory = f"{run_dir}/checkpoints"
     try:
-        checkpoint = load_for_use(f"{run_dir}/checkpoints")
+        os.listdir(directory)  # names the setting where it leads nowhere
     except OSError as error:
         raise UserError(f"{where} cannot be read: {error.strerror or error}; give a run directory.") from None
+    checkpoint = load_for_use(directory)
     if checkpoint is None:
         raise UserError(f"{where} holds no checkpoint: give a run directory.")
     other = read_data_record(run_dir)
