@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import signal
 import socket
 import threading
 import time
@@ -12,9 +14,10 @@ from small_clusters import free_ports
 
 from hypertransformer_tf.errors import LostWorkerError, SaveError, StoppedWorkerError, UserError
 from hypertransformer_tf.runs.checkpoints import Checkpoint
+from hypertransformer_tf.training import rendezvous
 from hypertransformer_tf.training.cluster import Cluster
 from hypertransformer_tf.training.frames import Connection, Frame, NotOurs
-from hypertransformer_tf.training.interruption import Interruption
+from hypertransformer_tf.training.interruption import Interruption, ended_by_sigterm
 from hypertransformer_tf.training.joining import refusal, share_checkpoint
 from hypertransformer_tf.training.peer_watch import Timing
 from hypertransformer_tf.training.peers import Peers
@@ -119,6 +122,28 @@ def test_a_worker_that_is_refused_is_told_why_and_so_are_chief_and_others():
         assert str(result) == f"The worker 2 ({addresses[2]}) cannot take part: its colour differs."
 
 
+@pytest.mark.parametrize(
+    "raised, kind, says", [(SystemExit(143), SystemExit, "143"), (KeyboardInterrupt(), KeyboardInterrupt, "any longer")]
+)
+def test_a_chief_that_is_asked_to_stop_while_it_waits_ends_those_who_have_come(monkeypatch, raised, kind, says):
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(3))  # the third does not come
+    look = rendezvous._absent
+
+    def stopped(cluster, met):
+        if met:
+            raise raised
+        return look(cluster, met)
+
+    monkeypatch.setattr(rendezvous, "_absent", stopped)
+    chief, worker = _together(
+        lambda: meet_workers(Cluster(addresses, 0), lambda greeting: None, 10, logging.warning),
+        lambda: meet_chief(Cluster(addresses, 1), {}, 10, logging.warning),
+    )
+    assert chief is raised
+    with pytest.raises(kind, match=says):
+        raise worker
+
+
 def test_strangers_at_the_port_are_sent_away():
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
 
@@ -206,6 +231,47 @@ def test_all_stop_at_the_same_step_when_one_was_interrupted():
     assert _each(_met(3), train) == [(10, 143)] * 3
 
 
+def test_a_signal_that_came_too_late_to_be_asked_about_acts_at_the_end():
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        with Interruption() as interruption:
+            assert not interruption.due(1, last=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interruption.received == signal.SIGTERM and not came
+        assert came == [signal.SIGTERM]
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert interruption.due(1)
+        assert came == [signal.SIGTERM]  # whoever asked knows
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_sigterm_ends_the_block_once_and_its_handler_is_given_back():
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        ours = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as caught, ended_by_sigterm():
+            with Interruption():
+                pass
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+        assert caught.value.code == 143 and not came
+        assert signal.getsignal(signal.SIGTERM) is ours
+        assert _together(lambda: _within(ended_by_sigterm())) == [ours]  # only the main thread may handle signals
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _within(context):
+    with context:
+        return signal.getsignal(signal.SIGTERM)
+
+
 def test_alone_a_process_answers_itself():
     with Peers.alone() as alone:
         assert alone.is_chief and not alone.are_there
@@ -231,7 +297,7 @@ def test_an_accuracy_measured_together_is_the_one_measured_alone(episodes):
     class Halves:
         """Batches of two episodes, whose accuracies are their numbers over 10."""
 
-        def accuracies(self, sampler, episodes, query_batches, part=0, parts=1):
+        def accuracies(self, sampler, episodes, query_batches, part=0, parts=1, before_each=None):
             return [[2 * n / 10, (2 * n + 1) / 10] for n in range(part, -(-episodes // 2), parts)]
 
     alone = measure_together(Halves(), Peers.alone(), None, episodes)
@@ -327,6 +393,44 @@ def test_an_error_of_a_collective_that_nothing_explains_is_shown_in_short():
     for result in _each(_met(2), run):
         assert isinstance(result, LostWorkerError)
     assert "Collective ops is aborted by: x" in str(_each(_met(2), run)[0])
+
+
+def test_a_worker_that_is_stopped_while_it_waits_for_the_chief_says_so(monkeypatch):
+    peers, stopped = _met(3), SystemExit(143)
+
+    def run(each):
+        if each.cluster.index == 1:
+            monkeypatch.setattr(each._watch.ended, "wait", _raises(stopped))  # as a signal does in the main thread
+        elif each.is_chief:
+            time.sleep(0.3)
+            each.gather(0)
+
+    chief, worker, _ = _each(peers, run)
+    assert worker is stopped and isinstance(chief, SystemExit) and chief.code == 143
+
+
+def _raises(error):
+    def wait(*arguments):
+        raise error
+
+    return wait
+
+
+def test_who_measures_notices_that_another_process_was_stopped():
+    class Long:
+        """Batches without an end."""
+
+        def accuracies(self, *arguments, before_each, **others):
+            while True:
+                before_each()
+                time.sleep(0.01)
+
+    def run(each):
+        if each.cluster.index == 1:
+            raise SystemExit(143)
+        measure_together(Long(), each, None, 2)
+
+    assert [(type(result), result.code) for result in _each(_met(3), run)] == [(SystemExit, 143)] * 3
 
 
 def test_workers_wait_for_the_chief_to_finish():

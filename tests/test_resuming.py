@@ -19,6 +19,7 @@ from small_runs import (
     metrics_of,
     newest_step,
     run_command,
+    run_here,
     start_command,
     starts_of,
     train_here,
@@ -132,6 +133,45 @@ def test_a_run_is_finished_once_it_was_measured(six_steps, gin_file, tmp_path, m
     train_here(gin_file, run)
     assert starts_of(run)[-1]["outcome"] == "finished"
     assert read_metrics(run / "metrics.jsonl")[-1] == read_metrics(six_steps / "metrics.jsonl")[-1]
+
+
+def test_sigterm_while_it_measures_ends_the_command_as_one_while_it_trains_does(
+    six_steps, gin_file, tmp_path, monkeypatch
+):
+    run, came = tmp_path / "run", []
+    shutil.copytree(six_steps, run)
+    (run / "metrics.jsonl").unlink()
+
+    def asked_to_stop(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("it goes on measuring")
+
+    monkeypatch.setattr(TrainingLoop, "measure_best", asked_to_stop)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        ours = signal.getsignal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as caught:
+            run_here(monkeypatch, "train", f"--gin_file={gin_file}", f"--run_dir={run}")
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught.value.code == 143 and not came
+    start = starts_of(run)[-1]
+    assert start["outcome"] == "interrupted" and start["ended"] and start["to_step"] == 6
+
+
+@pytest.mark.slow
+def test_sigterm_while_it_measures_is_passed_on_and_nothing_started_again(tmp_path):
+    run, changes = tmp_path / "run", ("evaluation.episodes = 1_000_000",)
+    gin_file = write_gin(tmp_path / "long.gin", *changes)
+    with start_command("train", f"--gin_file={gin_file}", f"--run_dir={run}", "--restarts=3") as process:
+        wait_until(lambda: newest_step(run) == 6, process, 600)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (143, "")
+    (start,) = starts_of(run)
+    assert start["outcome"] == "interrupted" and start["ended"] and start["to_step"] == 6
 
 
 def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_newest(six_steps, gin_file, tmp_path, caplog):

@@ -5,6 +5,7 @@ import logging
 
 from hypertransformer_tf.commands import cli
 from hypertransformer_tf.training import restarts
+from hypertransformer_tf.training.interruption import ended_by_sigterm
 
 _DESCRIPTION = """\
 Trains a HyperTransformer as a gin file says, and keeps everything about the run in one directory:
@@ -64,17 +65,18 @@ def _command() -> None:
     flags = read_flags()
     if flags.restarts and not restarts.is_supervised():
         raise SystemExit(restarts.run_with_restarts(flags.restarts, logging.warning))
-    from hypertransformer_tf.training import train  # late: it may need TensorFlow, the help does not
+    with ended_by_sigterm():
+        from hypertransformer_tf.training import train  # late: it may need TensorFlow, the help does not
 
-    train.train(
-        gin_file=flags.gin_file,
-        gin_bindings=flags.gin_bindings,
-        run_dir=flags.run_dir,
-        data_dir=flags.data_dir,
-        steps=flags.steps,
-        seed=flags.seed,
-        strategy=flags.strategy,
-    )
+        train.train(
+            gin_file=flags.gin_file,
+            gin_bindings=flags.gin_bindings,
+            run_dir=flags.run_dir,
+            data_dir=flags.data_dir,
+            steps=flags.steps,
+            seed=flags.seed,
+            strategy=flags.strategy,
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measuring a model: generate a CNN per episode, ask it one or several query sets, average (paper, Section 4)."""
 
-from typing import List, Sequence, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -57,10 +57,12 @@ class Evaluator:
         asked: str = "together",
         part: int = 0,
         parts: int = 1,
+        before_each: Callable[[], object] = lambda: None,
     ) -> List[List[float]]:
         """Accuracy of each episode, batch by batch: of every batch number `part` + a multiple of `parts`.
 
-        Together, the parts are what `measure` averages. Arguments and errors are its own otherwise.
+        Together, the parts are what `measure` averages. `before_each` is called before each batch, to end the work by
+        raising. Arguments and errors are those of `measure` otherwise.
         """
         require_whole_number("episodes", episodes, at_least=2)
         require_whole_number("query_batches", query_batches, at_least=1)
@@ -79,6 +81,7 @@ class Evaluator:
         # No more than one waits: on large images a few of them would fill the memory.
         with Prefetcher(make, 0, len(numbers), depth=1) as batches:
             for support, query_images, query_labels in batches:
+                before_each()
                 weights = self._generate(support.support_images, support.support_labels, n_way=sampler.episodes.n_way)
                 correct = [
                     self._ask(images, labels, weights, parts_of_queries)

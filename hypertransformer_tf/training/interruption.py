@@ -1,14 +1,40 @@
-"""Stopping between two steps when asked to: Ctrl-C, or SIGTERM from a scheduler."""
+"""Stopping when asked to: Ctrl-C, or SIGTERM from a scheduler; while training, between two steps."""
 
+import contextlib
 import signal
 import threading
-from typing import Any, Dict, Optional
+from types import TracebackType
+from typing import Any, Dict, Iterator, Optional, Type
 
 from hypertransformer_tf.training.peers import Peers
 
 
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Inside, the first SIGTERM raises SystemExit 143, so that what is open is closed and others are told; more of
+    them are ignored: a scheduler's may come twice, from itself and through a parent.
+
+    For a program that is ours alone: a library leaves the signals as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 class Interruption:
     """While entered, notes the first SIGINT or SIGTERM instead of acting on it; a second Ctrl-C acts at once.
+
+    One that came too late for `due` acts when this is left without an error, as it would have without this.
 
     Args:
       peers: the other processes, all of which stop at the same step if one of them received a signal.
@@ -31,9 +57,13 @@ class Interruption:
             self._previous[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if kind is None and self.received is not None and self._agreed is None:
+            signal.raise_signal(self.received)
 
     def due(self, step: int, last: bool = False) -> bool:
         """Whether to stop after this step; all processes ask after every step, and the answer is the same in all."""

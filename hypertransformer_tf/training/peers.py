@@ -93,6 +93,10 @@ class Peers:
         told = next((line for line in lines if "Collective ops" in line), lines[0] if lines else "").rstrip(":")
         raise LostWorkerError(f"The workers cannot reach each other any more ({told}): start all of them again.")
 
+    def check(self) -> None:
+        """Raises what another process raised, if one ended: for long work without a word to them."""
+        self._raise_if_ended()
+
     def __enter__(self) -> "Peers":
         self._watch.start()
         return self
@@ -103,9 +107,19 @@ class Peers:
         if not self._connections:
             return
         together = kind is None or self._stop_agreed
-        if together and not self.is_chief:
-            # The chief writes what there is to write; this process ends when that is done.
-            self._watch.ended.wait()
+        try:
+            if together and not self.is_chief:
+                # The chief writes what there is to write; this process ends when that is done.
+                self._watch.ended.wait()
+        except (KeyboardInterrupt, SystemExit) as stopped:
+            error, together = stopped, False
+            raise
+        finally:
+            self._close(error, together)
+        if kind is None and self._watch.end is not None and self._watch.end.status == LOST and not self.is_chief:
+            self._raise_if_ended()
+
+    def _close(self, error: Optional[BaseException], together: bool) -> None:
         self._watch.closing.set()
         if self.is_chief or not together:
             self._tell(_end_of(self.cluster.index, error))
@@ -113,8 +127,6 @@ class Peers:
             self._watch.all_gone.wait(self._timing.grace)  # TensorFlow's service is in this process: it goes last
         for connection in self._connections.values():
             connection.close()
-        if kind is None and self._watch.end is not None and self._watch.end.status == LOST and not self.is_chief:
-            self._raise_if_ended()
 
     def _tell(self, end: End) -> None:
         for connection in self._connections.values():

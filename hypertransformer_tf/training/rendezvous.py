@@ -47,6 +47,7 @@ def meet_workers(
     Raises:
       UserError: a worker was refused (it is told, and so are the others), or the port is taken.
       LostWorkerError: not all came in time.
+      KeyboardInterrupt, SystemExit: on Ctrl-C and SIGTERM; those who have come are told, and raise the same.
     """
     waiting = _Waiting(seconds, say)
     met: Dict[int, Connection] = {}
@@ -62,9 +63,11 @@ def meet_workers(
             connection.send(Frame({"kind": "welcome"}))
         return met
     except BaseException as error:
-        text = str(error) or "The chief does not wait any longer."
+        stopped = _signal_status(error)
+        text = (str(error) if stopped is None else "") or "The chief does not wait any longer."
+        told = {"kind": "refused", "text": text, "final": isinstance(error, UserError), "stopped": stopped}
         for connection in met.values():
-            _try_send(connection, {"kind": "refused", "text": text, "final": isinstance(error, UserError)})
+            _try_send(connection, told)
             connection.close()
         if isinstance(error, OSError):
             raise LostWorkerError(f"A worker was lost before training began: {error}.") from None
@@ -82,6 +85,7 @@ def meet_chief(cluster: Cluster, greeting: Greeting, seconds: float, say: Callab
     Raises:
       UserError: the chief refused this process or another one.
       LostWorkerError: the chief did not come in time, or not all of the others did.
+      KeyboardInterrupt, SystemExit: the chief was asked to stop by Ctrl-C or SIGTERM while it waited.
     """
     waiting = _Waiting(seconds, say)
     while True:
@@ -102,7 +106,18 @@ def meet_chief(cluster: Cluster, greeting: Greeting, seconds: float, say: Callab
             return connection
         connection.close()
         text = str(answer.get("text"))
+        if answer.get("stopped") == 130:
+            raise KeyboardInterrupt(text)
+        if answer.get("stopped") == 143:
+            raise SystemExit(143)
         raise UserError(text) if answer.get("final") else LostWorkerError(text)
+
+
+def _signal_status(error: BaseException) -> Optional[int]:
+    """The exit status of who is asked to stop by Ctrl-C or SIGTERM, None for another error."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    return 143 if isinstance(error, SystemExit) and error.code == 143 else None
 
 
 class _Waiting:

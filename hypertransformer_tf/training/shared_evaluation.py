@@ -13,7 +13,9 @@ def measure_together(
 ) -> Accuracy:
     """What `evaluator.measure` gives, in every process; batches of episodes are dealt out by their number."""
     parts = len(peers.cluster.addresses)
-    own = evaluator.accuracies(sampler, episodes, query_batches, part=peers.cluster.index, parts=parts)
+    own = evaluator.accuracies(
+        sampler, episodes, query_batches, part=peers.cluster.index, parts=parts, before_each=peers.check
+    )
     dealt: List[List[List[float]]] = peers.gather(own)
     batches = [dealt[number % parts][number // parts] for number in range(sum(map(len, dealt)))]
     return accuracy_of(peers.broadcast(batches).header["value"], episodes)
