@@ -452,6 +452,30 @@ def test_workers_wait_for_the_chief_to_finish():
     assert ended[:2] == [1, 0] and {("out", 0), ("out", 1)} == set(ended[2:])
 
 
+@pytest.mark.parametrize(
+    "raised, kind, says",
+    [
+        (UserError("no"), UserError, "Worker 0 .* stopped: no"),
+        (SaveError("full"), StoppedWorkerError, "Worker 0 .* stopped: full"),
+        (KeyboardInterrupt("Interrupted."), KeyboardInterrupt, "Interrupted."),
+        (SystemExit(143), SystemExit, "143"),
+    ],
+)
+def test_what_the_chief_raises_after_its_last_words_ends_the_workers_too(raised, kind, says):
+    def run(each):
+        each.broadcast(1)
+        if each.is_chief:
+            time.sleep(0.3)  # the others are done
+            raise raised
+
+    chief, *workers = _each(_met(3), run)
+    assert chief is raised
+    for result in workers:
+        assert type(result) is kind
+        with pytest.raises(kind, match=says):
+            raise result
+
+
 # --- frames -----------------------------------------------------------------------------------------------------------
 
 

@@ -116,8 +116,9 @@ class Peers:
             raise
         finally:
             self._close(error, together)
-        if kind is None and self._watch.end is not None and self._watch.end.status == LOST and not self.is_chief:
-            self._raise_if_ended()
+        end = self._watch.end
+        if kind is None and not self.is_chief and end is not None and end.status != 0:
+            self._raise_if_ended()  # nothing is done before the chief has done its part
 
     def _close(self, error: Optional[BaseException], together: bool) -> None:
         self._watch.closing.set()
