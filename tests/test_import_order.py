@@ -15,6 +15,7 @@ ORDER = (
     "errors",
     "parent_death",
     "kept_memory",
+    "out_of_memory",
     "quiet_import",
     "lamb",
     "keras_stack",

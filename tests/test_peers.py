@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_clusters import free_ports
 
 from hypertransformer_tf.errors import LostWorkerError, SaveError, StoppedWorkerError, UserError
@@ -23,6 +24,7 @@ from hypertransformer_tf.training.peer_watch import Timing
 from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.rendezvous import meet_chief, meet_workers
 from hypertransformer_tf.training.shared_evaluation import measure_together
+from hypertransformer_tf.training.strategy import explained
 
 FAST = Timing(beat=0.05, silence=0.5, grace=0.3)
 DATA = {
@@ -431,6 +433,25 @@ def test_who_measures_notices_that_another_process_was_stopped():
         measure_together(Long(), each, None, 2)
 
     assert [(type(result), result.code) for result in _each(_met(3), run)] == [(SystemExit, 143)] * 3
+
+
+def test_memory_that_ran_out_in_one_process_is_said_by_all_whatever_the_collectives_of_others_raise():
+    peers = _met(3)
+
+    def run(each):
+        oom, place = "OOM when allocating tensor with shape[9] and type float", each.cluster.index
+        with explained(each):
+            if place == 1:
+                raise tf.errors.ResourceExhaustedError(None, None, oom)
+            kind = tf.errors.ResourceExhaustedError if each.is_chief else tf.errors.InternalError
+            raise kind(None, None, f"Collective ops is aborted by: {oom}")
+
+    said = "Memory ran out while training (OOM when allocating tensor with shape[9] and type float): lower"
+    results = _each(peers, run)
+    assert [type(result) for result in results] == [UserError] * 3
+    assert str(results[1]).startswith(said)
+    for result in (results[0], results[2]):
+        assert str(result).startswith(f"Worker 1 ({peers[0].cluster.addresses[1]}) stopped: {said}")
 
 
 def test_workers_wait_for_the_chief_to_finish():

@@ -110,11 +110,50 @@ def test_without_a_cluster_a_process_computes_the_whole_task_batch():
 
 def test_what_a_collective_raises_when_a_process_is_gone_says_so_and_nothing_else_is_touched():
     aborted = tf.errors.UnavailableError(None, None, "Collective ops is aborted by: x")
-    for raised, kind in ((aborted, LostWorkerError), (tf.errors.ResourceExhaustedError(None, None, "memory"), None)):
+    for raised, kind in ((aborted, LostWorkerError), (tf.errors.InvalidArgumentError(None, None, "shapes"), None)):
         with pytest.raises(kind or type(raised)), explained(_Peers()):
             raise raised
     with pytest.raises(tf.errors.UnavailableError), explained(Peers.alone()):
         raise aborted
+
+
+OOM = (
+    "Graph execution error:\n\nDetected at node add\n{{function_node __wrapped}} OOM when allocating tensor with "
+    "shape[64,9] and type float on /job:localhost/task:0/device:GPU:0 by allocator GPU_0_bfc\n\t [[{{node x}}]]"
+)
+
+
+@pytest.mark.parametrize(
+    "raised, says",
+    [
+        (
+            tf.errors.ResourceExhaustedError(None, None, OOM),
+            "OOM when allocating tensor with shape[64,9] and type float on /job:localhost/task:0/device:GPU:0",
+        ),
+        (
+            tf.errors.ResourceExhaustedError(None, None, "Out of memory while trying to allocate 5 bytes.\nmore"),
+            "Out of memory while trying to allocate 5 bytes",
+        ),
+        (
+            tf.errors.InternalError(None, None, "CUDA_ERROR_OUT_OF_MEMORY: out of memory\nmore"),
+            "out of memory",
+        ),
+        (tf.errors.ResourceExhaustedError(None, None, "no room"), "no room"),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_memory_that_ran_out_is_one_sentence_with_what_to_change(raised, says, alone):
+    with pytest.raises(UserError) as caught, explained(Peers.alone() if alone else _Peers()):
+        raise raised
+    assert str(caught.value) == (
+        f"Memory ran out while training ({says}): lower training.task_batch or raise training.groups; a run that has "
+        "begun keeps them, so give another --run_dir."
+    )
+
+
+def test_an_internal_error_that_is_not_about_memory_is_not_touched():
+    with pytest.raises(tf.errors.InternalError), explained(Peers.alone()):
+        raise tf.errors.InternalError(None, None, "a bug")
 
 
 class _Peers:

@@ -15,6 +15,7 @@ from small_runs import (
     glyphs,
     latest,
     newest_step,
+    run_command,
     run_here,
     starts_of,
     train_here,
@@ -22,11 +23,12 @@ from small_runs import (
 )
 
 from hypertransformer_tf.errors import SaveError, UserError
+from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.runs.checkpoints import load_best
 from hypertransformer_tf.training import build, loop
 from hypertransformer_tf.training.loop import TrainingLoop
 from hypertransformer_tf.training.progress import ProgressReporter
-from hypertransformer_tf.training.step import Losses
+from hypertransformer_tf.training.step import Losses, TrainingStep
 
 
 def _loop(run, step, *changes, validated=False):
@@ -240,3 +242,33 @@ def test_a_strategy_that_cannot_be_had_leaves_no_directory(gin_file, tmp_path, m
     with pytest.raises(UserError, match="TF_CONFIG"):
         train_here(gin_file, tmp_path / "run", strategy="multi_worker")
     assert not (tmp_path / "run").exists()
+
+
+def test_memory_that_runs_out_while_it_trains_or_measures_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def full(*arguments, **named):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[9] and type float")
+
+    def says(name):
+        assert run_here(monkeypatch, "train", f"--gin_file={gin_file}", f"--run_dir={tmp_path / name}") == 2
+        assert starts_of(tmp_path / name)[-1]["outcome"] == "stopped by an error"
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        return said
+
+    gin_file = write_gin(tmp_path / "tiny.gin", "training.steps = 1", "training.validate_every = 0")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingStep, "__call__", full)
+        assert "Memory ran out while training (OOM when" in (said := says("training")) and "training.task_batch" in said
+    monkeypatch.setattr(Evaluator, "_ask", full)
+    assert "Memory ran out while measuring (OOM when" in (said := says("measuring")) and "queries_per_class" in said
+
+
+@pytest.mark.slow
+def test_a_task_batch_that_memory_does_not_hold_is_one_sentence(tmp_path):
+    """TensorFlow's own error, with a limit on what it may take."""
+    changes = ("training.task_batch = 2000", "training.steps = 2", "training.validate_every = 0")
+    environment = {"TF_CPU_BFC_MEM_LIMIT_IN_MB": "64", "CUDA_VISIBLE_DEVICES": "-1"}
+    flags = (f"--gin_file={write_gin(tmp_path / 'large.gin', *changes)}", f"--run_dir={tmp_path / 'run'}")
+    done = run_command("train", *flags, environment=environment)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert re.match(r"Memory ran out while training \(OOM when allocating tensor .*\): lower training\.", done.stderr)

@@ -14,7 +14,12 @@ from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.asked import check_asked
 from hypertransformer_tf.evaluation.config import EPISODES_AT_ONCE
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.out_of_memory import memory_explained
 
+_LESS_MEMORY = (
+    "ask about fewer query images (evaluation.queries_per_class, or --queries_per_class of bin/evaluate; in validation "
+    "episodes.queries_per_class, by another --run_dir)"
+)
 QUERY_BYTES_AT_ONCE = 2**28
 
 
@@ -45,7 +50,8 @@ class Evaluator:
             time (`by_class`). It makes no difference to an inductive model (`cnn.normalisation`).
 
         Raises:
-          UserError: fewer episodes, no query batch, another word for `asked`, or a query set that is not made of fives.
+          UserError: fewer episodes, no query batch, another word for `asked`, a query set that is not made of fives, or
+            more query images than memory can hold.
         """
         return accuracy_of(self.accuracies(sampler, episodes, query_batches, asked), episodes)
 
@@ -82,11 +88,14 @@ class Evaluator:
         with Prefetcher(make, 0, len(numbers), depth=1) as batches:
             for support, query_images, query_labels in batches:
                 before_each()
-                weights = self._generate(support.support_images, support.support_labels, n_way=sampler.episodes.n_way)
-                correct = [
-                    self._ask(images, labels, weights, parts_of_queries)
-                    for images, labels in zip(query_images, query_labels)
-                ]
+                with memory_explained("while measuring", _LESS_MEMORY):
+                    weights = self._generate(
+                        support.support_images, support.support_labels, n_way=sampler.episodes.n_way
+                    )
+                    correct = [
+                        self._ask(images, labels, weights, parts_of_queries)
+                        for images, labels in zip(query_images, query_labels)
+                    ]
                 accuracies.append(np.mean(correct, axis=0).tolist())
         return accuracies
 

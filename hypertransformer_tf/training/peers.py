@@ -87,11 +87,16 @@ class Peers:
         """Raises what stands behind an error of a collective: that a process is gone, if one is."""
         if not self._connections:
             raise error
-        self._watch.ended.wait(self._timing.grace)
-        self._raise_if_ended()
+        self.await_end()
         lines = str(error).strip().splitlines()
         told = next((line for line in lines if "Collective ops" in line), lines[0] if lines else "").rstrip(":")
         raise LostWorkerError(f"The workers cannot reach each other any more ({told}): start all of them again.")
+
+    def await_end(self) -> None:
+        """Raises what another process raised, if one ends within the next seconds."""
+        if self._connections:
+            self._watch.ended.wait(self._timing.grace)
+            self._raise_if_ended()
 
     def check(self) -> None:
         """Raises what another process raised, if one ended: for long work without a word to them."""

@@ -8,12 +8,16 @@ from typing import Iterator, Optional
 import tensorflow as tf
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.out_of_memory import out_of_memory, ran_out
 from hypertransformer_tf.training.cluster import read_cluster
 from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.rendezvous import seconds_to_wait
 from hypertransformer_tf.training.start_limit import limited
 from hypertransformer_tf.training.strategy_names import VIRTUAL_DEVICES, check_strategy
 
+_LESS_MEMORY = (
+    "lower training.task_batch or raise training.groups; a run that has begun keeps them, so give another --run_dir"
+)
 _START_SECONDS = 45.0  # that TensorFlow may take until it has met all processes, which have come by then
 
 
@@ -56,18 +60,28 @@ def own_episodes(strategy: tf.distribute.Strategy, task_batch: int) -> range:
 
 @contextlib.contextmanager
 def explained(peers: Peers) -> Iterator[None]:
-    """What collectives raise when a process is gone becomes the sentence that says which."""
+    """What collectives raise when a process is gone becomes the sentence that says which; so does lack of memory.
+
+    Raises:
+      UserError: the memory of a device did not suffice, in this process or another one.
+      LostWorkerError: another process is gone.
+    """
     errors = tf.errors
     try:
         yield
     except (
+        errors.ResourceExhaustedError,
         errors.UnavailableError,
         errors.AbortedError,
         errors.CancelledError,
         errors.DeadlineExceededError,
         errors.InternalError,
     ) as error:
-        peers.explain(error)
+        if not ran_out(error):
+            peers.explain(error)
+        if "Collective ops" in str(error):
+            peers.await_end()  # it is perhaps another process that has no memory left, and says so
+        raise out_of_memory(error, "while training", _LESS_MEMORY) from error
 
 
 def _multi_worker() -> tf.distribute.Strategy:
