@@ -229,6 +229,21 @@ def test_stopped_killed_and_started_again_they_end_as_if_nothing_had_happened(tm
     assert _metrics(run) == _metrics(whole)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [0, 1])
+def test_all_stop_while_they_measure_when_one_is_asked_to(tmp_path, asked):
+    changes = ("training.task_batch = 2", "evaluation.episodes = 1_000_000")
+    gin_file, run = write_gin(tmp_path / "long.gin", *changes), tmp_path / "run"
+    with cluster(2, *_flags(gin_file, run), "--restarts=3") as processes:
+        wait_until(lambda: newest_step(run) == 6, processes[0], 600)
+        time.sleep(2)
+        processes[asked].send_signal(signal.SIGTERM)
+        done = ends(processes, 60)
+    assert [(each.returncode, each.stderr) for each in done] == [(143, "")] * 2
+    (start,) = json.loads((run / "run.json").read_text())["starts"]
+    assert start["outcome"] == "interrupted" and start["ended"] and start["to_step"] == 6
+
+
 def _child(process):
     with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="utf-8") as file:
         return int(file.read().split()[0])
