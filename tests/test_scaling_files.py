@@ -3,14 +3,18 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
 
 import pytest
+from small_runs import own_configuration
 
 from hypertransformer_tf.commands import train
+from hypertransformer_tf.training import build
 from hypertransformer_tf.training.cluster import read_cluster
+from hypertransformer_tf.training.train import load_experiment
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "scaling"
@@ -22,6 +26,11 @@ def _flags(monkeypatch, command):
     assert command[0] == "bin/train"
     monkeypatch.setattr(sys, "argv", command)
     return train.read_flags()
+
+
+def _assert_divides(gin_file, processes):
+    with own_configuration():
+        build._check_division(load_experiment(str(ROOT / gin_file)), processes)
 
 
 def _stand_ins(folder, **programs):
@@ -59,6 +68,13 @@ def test_the_slurm_script_is_queued_again_when_its_time_was_up(tmp_path, status,
 def test_the_slurm_script_without_its_arguments_says_what_they_are(tmp_path):
     done = _sbatch(tmp_path, 0)
     assert done.returncode == 2 and "usage: sbatch" in done.stderr and not (tmp_path / "srun").exists()
+
+
+def test_the_configuration_that_the_slurm_script_names_can_be_divided_over_its_nodes():
+    (example,) = re.findall(r"sbatch --nodes=(\d+) docs/scaling/train.sbatch (\S+)", pathlib.Path(SBATCH).read_text())
+    (default,) = re.findall(r"#SBATCH --nodes=(\d+)", pathlib.Path(SBATCH).read_text())
+    for nodes in (example[0], default):
+        _assert_divides(example[1], int(nodes))
 
 
 @pytest.fixture
@@ -101,4 +117,5 @@ def test_every_pod_of_the_manifest_knows_its_cluster_and_starts_training(manifes
     workers = manifest["spec"]["replicatedJobs"][0]["name"]
     assert cluster.addresses == tuple(f"name-{workers}-0-{i}.name:{port}" for i in range(job["parallelism"]))
     flags = _flags(monkeypatch, ["bin/train", *shlex.split(done.stdout)])
-    assert flags.strategy == "multi_worker" and (ROOT / flags.gin_file).exists()
+    assert flags.strategy == "multi_worker"
+    _assert_divides(flags.gin_file, job["parallelism"])
