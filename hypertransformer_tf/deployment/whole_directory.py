@@ -8,6 +8,7 @@ from typing import Iterator, Union
 
 from hypertransformer_tf.deployment.picture_files import shown
 from hypertransformer_tf.errors import SaveError, UserError
+from hypertransformer_tf.runs.local_path import local_path
 
 
 def check_can_be_written(directory: Union[str, os.PathLike], marker: str, overwrite: bool = False) -> None:
@@ -16,7 +17,7 @@ def check_can_be_written(directory: Union[str, os.PathLike], marker: str, overwr
     Raises:
       UserError: see `whole_directory`.
     """
-    path = pathlib.Path(os.path.abspath(directory))
+    path = pathlib.Path(os.path.abspath(local_path(directory)))
     if os.path.lexists(path):
         if not overwrite:
             raise UserError(f"{shown(str(directory))} exists already: choose another place, or give --overwrite.")
@@ -44,7 +45,8 @@ def whole_directory(directory: Union[str, os.PathLike], marker: str, overwrite: 
       overwrite: whether an existing one may be replaced.
 
     Raises:
-      UserError: it exists and is not to be overwritten, holds something else, or nothing can be written there.
+      UserError: it is not a local one, exists and is not to be overwritten, holds something else, or nothing can be
+        written there.
       SaveError: the disk is full or cannot be written.
     """
     check_can_be_written(directory, marker, overwrite)

@@ -9,6 +9,7 @@ from hypertransformer_tf.plotting.canvas import can_draw, saved, style
 from hypertransformer_tf.plotting.subject import Subject, subject_of_folders, subject_of_run
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.atomic_file import write_atomically
+from hypertransformer_tf.runs.local_path import local_path
 
 if TYPE_CHECKING:
     from hypertransformer_tf.model.hypertransformer import HyperTransformer
@@ -63,13 +64,14 @@ def plot(
       SaveError: a figure cannot be written.
     """
     check_request(run_dir, model, support, figures)
+    folder = local_path(out)
     source = run_dir if run_dir is not None else str(model)
     if support:
         subject = subject_of_folders(source, support, report)
     else:
         subject = subject_of_run(source, split, episode, data_dir)
     import_quietly("tensorflow")
-    return _write(pathlib.Path(out), _drawn(subject, figures, report))
+    return _write(folder, _drawn(subject, figures, report))
 
 
 def _drawn(subject: Subject, figures: Sequence[str], report: Callable[[str], None]) -> dict[str, bytes]:

@@ -24,6 +24,7 @@ from hypertransformer_tf.reproduction.row_plan import (
     work_of,
 )
 from hypertransformer_tf.reproduction.run_row import Places, measured_row_speed, run_row
+from hypertransformer_tf.runs.local_path import local_path
 
 
 def reproduce(
@@ -61,7 +62,7 @@ def reproduce(
     """
     index = read_index()
     chosen = select_rows(index, tables, figures, rows)
-    places = Places(pathlib.Path(results), pathlib.Path(runs), data_dir)
+    places = Places(local_path(results), local_path(runs), data_dir)
     if not plan_only:
         _require_writable("results", places.results)
     if not outputs_only:  # a plan may need a speed, which is measured and kept there
@@ -99,8 +100,12 @@ def _require_writable(flag: str, folder: pathlib.Path) -> None:
 
 
 def listing(results: str = "results") -> str:
-    """All tables and figures with the number of their rows, and how many of them are done on which budget."""
-    index, folder = read_index(), pathlib.Path(results)
+    """All tables and figures with the number of their rows, and how many of them are done on which budget.
+
+    Raises:
+      UserError: `results` is not a local folder.
+    """
+    index, folder = read_index(), local_path(results)
     done = {
         budget: {name for name, result in read_results(folder, budget).items() if result.state == DONE}
         for budget in budgets_in(folder)

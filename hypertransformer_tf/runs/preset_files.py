@@ -16,6 +16,7 @@ import safetensors.numpy
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.runs.content_hash import file_sha256
+from hypertransformer_tf.runs.local_path import local_path
 
 FORMAT_VERSION = 1
 CONFIG, VARIABLES, CARD = "config.json", "model.safetensors", "card.json"
@@ -30,10 +31,14 @@ def preset_names() -> list[str]:
 
 
 def find_preset(name_or_directory: Union[str, os.PathLike]) -> Optional[pathlib.Path]:
-    """Where a preset lies: a name within the package, or a directory that holds one; None if there is none."""
+    """Where a preset lies: a name within the package, or a directory that holds one; None if there is none.
+
+    Raises:
+      UserError: it is a path, and not a local one.
+    """
     if str(name_or_directory) in preset_names():
         return _PACKAGED / name_or_directory
-    directory = pathlib.Path(name_or_directory)
+    directory = local_path(name_or_directory)
     return directory if (directory / VARIABLES).is_file() else None
 
 

@@ -7,6 +7,7 @@ from typing import Any, Mapping, Union
 
 from hypertransformer_tf.config_record import with_defaults
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.runs.local_path import local_path
 
 Configuration = Mapping[str, Mapping[str, Any]]
 
@@ -19,9 +20,9 @@ def read_configuration(path: Union[str, os.PathLike]) -> dict[str, dict[str, Any
     """The configuration of the run in a folder, as `config_record.effective_configuration` gave it.
 
     Raises:
-      UserError: the folder is not there or holds no run, or its config.json cannot be read.
+      UserError: the folder is not a local one, is not there or holds no run, or its config.json cannot be read.
     """
-    file = pathlib.Path(path) / "config.json"
+    file = local_path(path) / "config.json"
     try:
         configuration = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

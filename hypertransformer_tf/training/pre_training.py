@@ -9,6 +9,7 @@ from hypertransformer_tf.config_record import with_defaults
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.runs.checkpoints import Checkpoint, load_for_use
 from hypertransformer_tf.runs.data_record import DataRecord, read_data_record
+from hypertransformer_tf.runs.local_path import local_path
 from hypertransformer_tf.runs.preset_files import CONFIG, VARIABLES, find_preset, read_preset_files
 from hypertransformer_tf.training.config import TrainingConfig
 
@@ -79,7 +80,7 @@ def _check_same_model(source: str, path: pathlib.Path, settings: _Settings) -> N
 
 def _of_run(parameter: str, run_dir: str, data: DataRecord) -> Checkpoint:
     where = f"{parameter} = {run_dir!r}"
-    directory = f"{run_dir}/checkpoints"
+    directory = local_path(run_dir) / "checkpoints"
     try:
         os.listdir(directory)  # names the setting where it leads nowhere
     except OSError as error:

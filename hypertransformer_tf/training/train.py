@@ -12,6 +12,7 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.runs.checkpoints import load_latest
 from hypertransformer_tf.runs.data_record import DataRecord, describe_data
+from hypertransformer_tf.runs.local_path import local_path
 from hypertransformer_tf.runs.run_directory import RunDirectory
 from hypertransformer_tf.training.joining import join, share_checkpoint
 from hypertransformer_tf.training.one_start import Beginning, OneStart, Samplers, TrainingResult
@@ -52,7 +53,7 @@ def train(
     experiment = load_experiment(gin_file, gin_bindings, data_dir, steps, seed)
     if run_dir is not None and not str(run_dir).strip():
         raise UserError("--run_dir is empty: name a directory, or leave it out.")
-    path = pathlib.Path("runs") / pathlib.Path(gin_file).stem if run_dir is None else pathlib.Path(run_dir)
+    path = pathlib.Path("runs") / pathlib.Path(gin_file).stem if run_dir is None else local_path(run_dir)
     with origins_said(experiment.origins):
         return _train(experiment, path, strategy)
 
