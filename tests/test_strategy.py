@@ -65,7 +65,7 @@ for name in ("auto", "mirrored", "one_device"):
     assert done.stdout.splitlines() == ["MirroredStrategy 3", "MirroredStrategy 3", "OneDeviceStrategy 1"]
 
 
-@pytest.mark.parametrize("value", ["abc", "0", "-2", "1.5", ""])
+@pytest.mark.parametrize("value", ["abc", "0", "-2", "1.5", "", "²"])
 def test_a_number_of_virtual_devices_that_is_none_is_refused(monkeypatch, value):
     monkeypatch.setenv(VIRTUAL_DEVICES, value)
     with pytest.raises(UserError, match=f"HT_VIRTUAL_DEVICES={value} is not right: give a whole number"):
@@ -159,6 +159,23 @@ def test_an_internal_error_that_is_not_about_memory_is_not_touched():
 class _Peers:
     def explain(self, error):
         raise LostWorkerError(str(error))
+
+
+@pytest.mark.parametrize("error", [ValueError, tf.errors.NotFoundError])
+def test_a_tpu_that_is_not_there_is_one_sentence(monkeypatch, error):
+    def connect():
+        raise error("nothing at\nall") if error is ValueError else error(None, None, "nothing at\nall")
+
+    monkeypatch.setattr(tf.distribute.cluster_resolver.TPUClusterResolver, "connect", connect)
+    with pytest.raises(UserError) as caught:
+        make_strategy("tpu")
+    assert str(caught.value) == "--strategy=tpu found no TPU: nothing at"
+
+
+def test_a_tpu_that_answers_is_the_strategys(monkeypatch):
+    monkeypatch.setattr(tf.distribute.cluster_resolver.TPUClusterResolver, "connect", lambda: "the resolver")
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda resolver: ("a strategy of", resolver))
+    assert make_strategy("tpu") == ("a strategy of", "the resolver")
 
 
 def test_an_unknown_strategy_is_answered_with_those_there_are():

@@ -125,7 +125,7 @@ def _split_cpu() -> None:
     wanted = os.environ.get(VIRTUAL_DEVICES)
     if wanted is None:
         return
-    if not wanted.isdigit() or int(wanted) < 1:
+    if not wanted.isdecimal() or int(wanted) < 1:
         raise UserError(f"{VIRTUAL_DEVICES}={wanted} is not right: give a whole number of at least 1.")
     cpu = tf.config.list_physical_devices("CPU")[0]
     configuration = [tf.config.LogicalDeviceConfiguration()] * int(wanted)
