@@ -125,6 +125,33 @@ def test_virtual_devices_train_what_one_does(alike, one_process, tmp_path, devic
     _assert_alike(tmp_path / "run", expected, 1e-5)
 
 
+@pytest.fixture(scope="module")
+def with_xla(tmp_path_factory):
+    """A configuration that XLA compiles, as the shipped ones, and the directory of its run on one device."""
+    folder = tmp_path_factory.mktemp("with_xla")
+    gin_file = write_gin(folder / "alike.gin", *ALIKE, "training.compile = True")
+    with own_configuration():
+        return gin_file, train(gin_file, run_dir=str(folder / "one"), strategy="one_device").run_dir
+
+
+@pytest.mark.slow
+def test_two_virtual_devices_compiled_by_xla_train_what_one_does(with_xla, tmp_path):
+    (gin_file, one_device), environment = with_xla, {"HT_VIRTUAL_DEVICES": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+    flags = *_flags(gin_file, tmp_path / "run"), "--strategy=mirrored"
+    done = run_command("train", *flags, environment=environment)
+    assert done.returncode == 0, done.stderr
+    (start,) = json.loads((tmp_path / "run" / "run.json").read_text())["starts"]
+    assert start["devices"]["replicas"] == 2
+    _assert_alike(tmp_path / "run", one_device, 1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_compiled_by_xla_train_what_one_does(with_xla, tmp_path):
+    gin_file, one_device = with_xla
+    with cluster(2, *_flags(gin_file, tmp_path / "run")) as processes:
+        _assert_trained_together(processes, tmp_path / "run", one_device)
+
+
 def test_parts_of_a_task_batch_are_the_episodes_of_the_whole():
     for changes in ((), ("episodes.mixture = ((2, 1), (3, 2))",)):
         experiment: Experiment = experiment_of(*changes, settings=TINY)
