@@ -5,15 +5,17 @@ import io
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from small_runs import experiment_of
 
 from hypertransformer_tf.errors import SaveError, UserError
-from hypertransformer_tf.runs import metrics_file, run_directory
+from hypertransformer_tf.runs import metrics_file, run_configuration, run_directory
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CONFIGURATION = {
@@ -118,6 +120,30 @@ def test_other_devices_than_before_are_noted_and_said(tmp_path):
     assert "replicas 1 -> 2" in said and "tensorflow" not in said and "\n" not in said
     starts = json.loads((tmp_path / "run.json").read_text())["starts"]
     assert [start["devices"]["replicas"] for start in starts] == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "drawn, changed, says",
+    [
+        ({}, {"replicas": 2}, "last digits"),
+        ({"cnn": {"dropout": 0.0}, "loss": {"max_remove_labelled": 0.0}}, {"replicas": 2}, "last digits"),
+        ({"cnn": {"dropout": 0.1}}, {"tensorflow": "2.15.1"}, "last digits"),
+        ({"cnn": {"dropout": 0.1}}, {"replicas": 2}, "another run from here on, .* own episodes .cnn.dropout."),
+        ({"loss": {"max_remove_unlabelled": 0.5}}, {"replicas": 2}, "another run .* .loss.max_remove_unlabelled."),
+    ],
+)
+def test_another_number_of_devices_is_another_run_where_a_step_draws(tmp_path, drawn, changed, says):
+    devices = {"strategy": "OneDeviceStrategy", "replicas": 1, "tensorflow": "2.21.0"}
+    with _open(tmp_path, {**CONFIGURATION, **drawn}) as run:
+        run.begin(0, devices)
+    with _open(tmp_path, {**CONFIGURATION, **drawn}) as run:
+        assert re.search(says, run.begin(10, {**devices, **changed}))
+
+
+def test_what_a_step_draws_by_are_parameters_that_there_are():
+    parameters = {f"{name}.{each}" for name, part in experiment_of().effective().items() for each in part}
+    assert set(run_configuration._DRAWN_IN_A_STEP) < parameters
+    assert {each for each in parameters if each.endswith("dropout")} < set(run_configuration._DRAWN_IN_A_STEP)
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a/" + "x" * 300, "a\0b"])

@@ -15,6 +15,15 @@ Configuration = Mapping[str, Mapping[str, Any]]
 NOT_COMPARED = ("training.steps", "data.data_dir", "evaluation.queries_per_class")
 _SHOWN_DIFFERENCES = 6
 
+_DRAWN_IN_A_STEP = (
+    "cnn.dropout",
+    "features.local_dropout",
+    "features.shared_dropout",
+    "transformer.dropout",
+    "loss.max_remove_labelled",
+    "loss.max_remove_unlabelled",
+)
+
 
 def read_configuration(path: Union[str, os.PathLike]) -> dict[str, dict[str, Any]]:
     """The configuration of the run in a folder, as `config_record.effective_configuration` gave it.
@@ -51,6 +60,12 @@ def differences(old: Configuration, new: Configuration) -> list[str]:
         for name in sorted(flat_old.keys() | flat_new.keys())
         if name not in NOT_COMPARED and flat_old.get(name, _flat) != flat_new.get(name, _flat)
     ]
+
+
+def drawn_in_a_step(configuration: Configuration) -> list[str]:
+    """The parameters by which a step draws, which it does anew for each device's share of the task batch."""
+    values = _flat(configuration)
+    return [name for name in _DRAWN_IN_A_STEP if values.get(name)]
 
 
 def _flat(configuration: Configuration) -> dict[str, Any]:

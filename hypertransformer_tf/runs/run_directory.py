@@ -118,7 +118,8 @@ class RunDirectory:
         self._begun = True
         self._metrics.drop_after(step)
         self._write_record()
-        return run_record.changed_devices(earlier, devices or {}) if step else None
+        drawn = run_configuration.drawn_in_a_step(self._configuration)
+        return run_record.changed_devices(earlier, devices or {}, drawn) if step else None
 
     def append_metrics(self, values: Mapping[str, Any]) -> None:
         """Adds a line to metrics.jsonl; `values` has a 'step'.

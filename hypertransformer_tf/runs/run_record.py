@@ -39,14 +39,26 @@ def describe_start(seed: int, command_line: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def changed_devices(earlier: Sequence[Mapping[str, Any]], devices: Mapping[str, Any]) -> Optional[str]:
-    """A sentence if the last of the earlier starts that noted its devices had others; None otherwise."""
+def changed_devices(
+    earlier: Sequence[Mapping[str, Any]], devices: Mapping[str, Any], drawn: Sequence[str] = ()
+) -> Optional[str]:
+    """A sentence if the last of the earlier starts that noted its devices had others; None otherwise.
+
+    Args:
+      earlier: of `describe_start`.
+      devices: of this start, by name.
+      drawn: the parameters by which a step draws; another number of devices draws otherwise.
+    """
     noted = [start["devices"] for start in earlier if start.get("devices")]
     if not noted or not devices or noted[-1] == dict(devices):
         return None
     names = [name for name in devices if noted[-1].get(name) != devices[name]]
     changes = ", ".join(f"{name} {noted[-1].get(name)} -> {devices[name]}" for name in names)
-    return f"The run goes on with other means than before ({changes}): its numbers may differ in their last digits."
+    if drawn and "replicas" in names:
+        differs = f"it is another run from here on, as each device draws for its own episodes ({', '.join(drawn)})"
+    else:
+        differs = "its numbers may differ in their last digits"
+    return f"The run goes on with other means than before ({changes}): {differs}."
 
 
 def now() -> str:
