@@ -39,3 +39,8 @@ def test_the_current_stack_is_tried_on_every_python_that_the_package_is_for():
 
 def test_ci_runs_a_session_that_there_is():
     assert "addons_core-$1" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_ci_moves_checkpoints_between_the_environment_that_nox_makes_and_its_own():
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "run between_stacks" in ci and "HT_OTHER_STACK_PYTHON=$other bin/test tests/test_stacks.py" in ci
