@@ -3,13 +3,17 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from small_classifier import save_drawings, save_small_preset
 from small_runs import ROOT, own_configuration, run_here, tree, write_gin
 
 from hypertransformer_tf.commands import plot as command
+from hypertransformer_tf.inspection.attention_maps import attention_maps
+from hypertransformer_tf.inspection.kernels import generated_kernels
 from hypertransformer_tf.plotting import plot as plotting
-from hypertransformer_tf.plotting.subject import subject_of_folders, subject_of_run
+from hypertransformer_tf.plotting.attention import stairs
+from hypertransformer_tf.plotting.subject import find_trained, subject_of_folders, subject_of_run
 
 NAMES = ("attention", "attention_logits", "embedding", "kernels")
 ALL = sorted(f"{name}.{kind}" for name in NAMES for kind in ("png", "svg"))
@@ -67,6 +71,18 @@ def test_the_users_pictures_are_plotted_with_a_preset_and_with_a_run(plot, run_d
 
 
 @pytest.mark.slow
+def test_unlabelled_pictures_are_drawn_too(plot, tmp_path):
+    pytest.importorskip("matplotlib")
+    support = save_drawings(tmp_path / "support", names=("a", "b"))
+    more = save_drawings(tmp_path / "more", names=("c",))
+    flags = f"--model={save_small_preset(tmp_path / 'preset')}", f"--support={support}"
+    assert plot(*flags, f"--out={tmp_path / 'plain'}")[0] == 0
+    assert plot(*flags, f"--unlabelled={more}", f"--out={tmp_path / 'joint'}")[0] == 0
+    plain, joint = tree(tmp_path / "plain"), tree(tmp_path / "joint")
+    assert sorted(joint) == ALL and all(joint[name] != plain[name] for name in ALL)
+
+
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_left_out_and_said(plot, tmp_path):
     pytest.importorskip("matplotlib")
     support = save_drawings(tmp_path / "support", names=("a", "b"), samples=1)
@@ -86,6 +102,34 @@ def test_the_second_episode_is_the_other_folder_or_has_its_labels_moved(tmp_path
     first, second, _ = (lambda s: (s.first, s.second, s))(subject_of_folders(preset, [str(one)]))
     names = [[each.class_names[label] for label in each.labels] for each in (first, second)]
     assert names[0] == names[1] and (first.labels != second.labels).all()
+
+
+def test_unlabelled_pictures_are_in_both_episodes_and_stay_without_a_label(tmp_path):
+    preset = save_small_preset(tmp_path / "preset")
+    one = save_drawings(tmp_path / "one", names=("a", "b", "c"))
+    more = save_drawings(tmp_path / "more", names=("d", "e"), samples=1)
+    (more / "notes.txt").write_text("no picture")
+    other = save_drawings(tmp_path / "other", names=("f", "g"))
+    for folders, labels in ([one], ([0, 1, 2], [2, 0, 1])), ([one, other], ([0, 1, 2], [0, 1])):
+        said = []
+        subject = subject_of_folders(preset, list(map(str, folders)), str(more), said.append)
+        for episode, expected in zip((subject.first, subject.second), labels):
+            assert episode.labels.tolist() == [*np.repeat(expected, 3), -1, -1] and episode.labels.dtype == np.int32
+        np.testing.assert_array_equal(subject.first.images[-2:], subject.second.images[-2:])
+        assert subject.pictures.classes.tolist() == subject.first.labels.tolist()
+        assert len(said) == 1 and "notes.txt" in said[0]  # once, although it is read with both folders
+
+
+def test_unlabelled_pictures_are_seen_by_the_transformer_and_change_the_kernels(tmp_path):
+    preset = save_small_preset(tmp_path / "preset")
+    one = str(save_drawings(tmp_path / "one", names=("a", "b", "c")))
+    more = str(save_drawings(tmp_path / "more", names=("d", "e"), samples=1))
+    plain, joint = (subject_of_folders(preset, [one], folder).first for folder in (None, more))
+    model = find_trained(preset).build()
+    found = stairs(attention_maps(model, joint.images, joint.labels, 3)[-1], joint.labels)["encoder_1"]
+    assert found.shape == (2, 3, 11) and (found[..., -2:] > 0).all()  # the last two have no label
+    kernels = [generated_kernels(model, each.images, each.labels, 3)[0] for each in (plain, joint)]
+    assert np.abs(kernels[1] - kernels[0]).max() > 1e-4
 
 
 def test_labels_of_a_runs_episode_are_named_as_their_classes(run_dir):
@@ -109,6 +153,8 @@ def test_labels_of_a_runs_episode_are_named_as_their_classes(run_dir):
         (["--model=omniglot", "--support=nothing"], "does not exist"),
         (["--model=omniglot", "--support=a", "--support=b", "--support=c"], "3 times"),
         (["--model=omniglot", "--episode=-1"], "at least 0"),
+        (["--model=omniglot", "--unlabelled=a"], "give them with --support"),
+        (["--run_dir=nothing", "--unlabelled=a"], "give them with --support"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_and_writes_nothing(plot, tmp_path, flags, sentence):

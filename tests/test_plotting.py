@@ -59,6 +59,16 @@ def test_stairs_are_what_weight_tokens_take_from_samples():
     np.testing.assert_array_equal(found["decoder_1/cross"], [[[2, 1, 0], [102, 101, 100]]])
 
 
+def test_samples_without_a_label_are_named_in_the_stairs():
+    layer = LayerAttention(1, 3, 7, {"encoder_1": numbered(10, 10)})
+    with style():
+        axes = draw_stairs(layer, LABELS, ("a", "b", "c"), "title").axes[0]
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["no label"] and axes.get_xticks() == [6]
+        np.testing.assert_array_equal(axes.images[0].get_array()[:, 6], [5, 105, 205])  # what is taken from sample 2
+        labelled = LayerAttention(1, 3, 6, {"encoder_1": numbered(9, 9)})
+        assert not draw_stairs(labelled, LABELS[LABELS >= 0], ("a", "b", "c"), "title").axes[0].get_xticklabels()
+
+
 def test_a_model_that_matches_labels_climbs_stairs():
     keras.utils.set_random_seed(0)
     config = changed(transformer={"match_labels": True, "layers": 1})

@@ -16,7 +16,7 @@ The episodes are those of a run's own test classes, or folders with a sub-folder
 
 _EXAMPLES = """\
   bin/plot --run_dir=runs/quickstart --out=figures
-  bin/plot --model=omniglot --support=my_classes --out=figures
+  bin/plot --model=omniglot --support=my_classes --unlabelled=more --out=figures
   bin/plot --run_dir=runs/quickstart --support=one --support=another --out=figures --figures=kernels"""
 
 
@@ -35,6 +35,11 @@ def read_flags() -> argparse.Namespace:
         action="append",
         default=[],
         help="your own pictures, a sub-folder for each class; given twice, the two are compared",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        metavar="FOLDER",
+        help="more pictures of these classes, without saying which is which; needs --support",
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="where the figures go")
     parser.add_argument(
@@ -70,6 +75,7 @@ def _command() -> None:
         split=flags.split,
         episode=flags.episode,
         data_dir=flags.data_dir,
+        unlabelled=flags.unlabelled,
     )
     print("made " + ", ".join(map(str, files)) if files else "Nothing could be drawn.")
 

@@ -81,6 +81,8 @@ def draw_stairs(layer: LayerAttention, labels: np.ndarray, class_names: Sequence
             axes.set_yticks(range(len(class_names)), [_short(each) for each in class_names], fontsize=6)
             for end in ends:
                 axes.axvline(end - 0.5, color="white", linewidth=0.5)
+            if ends[-1] < len(labels):
+                axes.set_xticks([(ends[-1] + len(labels) - 1) / 2], ["no label"], fontsize=6)
     return figure
 
 

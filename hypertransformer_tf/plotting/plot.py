@@ -18,12 +18,20 @@ FIGURES = ("attention", "embedding", "kernels")
 MOST_FOLDERS = 2
 
 
-def check_request(run_dir: Optional[str], model: Optional[str], support: Sequence[str], figures: Sequence[str]) -> None:
+def check_request(
+    run_dir: Optional[str],
+    model: Optional[str],
+    support: Sequence[str],
+    figures: Sequence[str],
+    unlabelled: Optional[str] = None,
+) -> None:
     """Raises UserError if these flags do not say what is to be drawn."""
     if (run_dir is None) == (model is None):
         raise UserError("bin/plot: give either --run_dir, a directory that bin/train made, or --model, a preset.")
     if len(support) > MOST_FOLDERS:
         raise UserError(f"bin/plot: --support is given {len(support)} times, and at most two episodes are compared.")
+    if unlabelled is not None and not support:
+        raise UserError("bin/plot: --unlabelled is of more pictures of your own classes: give them with --support.")
     if not figures:
         raise UserError(f"bin/plot: --figures names none: give some of {', '.join(FIGURES)}.")
     for name in figures:
@@ -42,6 +50,7 @@ def plot(
     split: str = "test",
     episode: int = 0,
     data_dir: Optional[str] = None,
+    unlabelled: Optional[str] = None,
     report: Callable[[str], None] = print,
 ) -> list[pathlib.Path]:
     """Draws a model's attention maps, the embedding of its shared features, and the kernels it writes.
@@ -54,6 +63,7 @@ def plot(
       figures: some of FIGURES.
       split, episode: which of the run's own episodes; it and the next are compared.
       data_dir: as for `train`.
+      unlabelled: with `support`, a folder with more pictures of these classes, without saying which.
       report: is told of what is left out.
 
     Returns:
@@ -63,11 +73,11 @@ def plot(
       UserError: a value cannot be used.
       SaveError: a figure cannot be written.
     """
-    check_request(run_dir, model, support, figures)
+    check_request(run_dir, model, support, figures, unlabelled)
     folder = local_path(out)
     source = run_dir if run_dir is not None else str(model)
     if support:
-        subject = subject_of_folders(source, support, report)
+        subject = subject_of_folders(source, support, unlabelled, report)
     else:
         subject = subject_of_run(source, split, episode, data_dir)
     import_quietly("tensorflow")

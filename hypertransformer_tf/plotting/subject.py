@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from typing import Callable, NamedTuple, Optional, Sequence
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -86,7 +86,10 @@ def subject_of_run(run_dir: str, split: str, episode: int, data_dir: Optional[st
 
 
 def subject_of_folders(
-    model: str, folders: Sequence[str], report: Callable[[str], None] = lambda sentence: None
+    model: str,
+    folders: Sequence[str],
+    unlabelled: Optional[str] = None,
+    report: Callable[[str], None] = lambda sentence: None,
 ) -> Subject:
     """A model with the user's pictures.
 
@@ -94,26 +97,44 @@ def subject_of_folders(
       model: name of a preset, or directory of a preset or a run.
       folders: one or two, each with a sub-folder of pictures per class. With one, the second episode has the same
         pictures, each class with the label of the one before it.
+      unlabelled: a folder with more pictures of these classes, without saying which; both episodes have them.
       report: is told of files that are no pictures.
 
     Raises:
       UserError: there is no such model, or a folder cannot be used.
     """
     files = find_trained(model)
+    first, second = _episodes_of(files, folders, unlabelled, _once(report))
+    return Subject(files, first, second, Pictures(first.images, first.labels, first.class_names))
+
+
+def _episodes_of(
+    files: ModelFiles, folders: Sequence[str], unlabelled: Optional[str], report: Callable[[str], None]
+) -> Tuple[ShownEpisode, ShownEpisode]:
     size, channels = files.image_shape[0], files.image_shape[2]
     episodes = []
     for folder in folders:
-        support = read_support_folder(folder, size, channels, files.n_way, files.background, report=report)
+        support = read_support_folder(folder, size, channels, files.n_way, files.background, unlabelled, report)
         title = pathlib.Path(folder).resolve().name
         episodes.append(ShownEpisode(title, support.model_images(), support.labels, support.class_names))
-    first = episodes[0]
-    second = episodes[1] if len(episodes) > 1 else _with_labels_moved(first)
-    return Subject(files, first, second, Pictures(first.images, first.labels, first.class_names))
+    return episodes[0], episodes[1] if len(episodes) > 1 else _with_labels_moved(episodes[0])
+
+
+def _once(report: Callable[[str], None]) -> Callable[[str], None]:
+    """Passes each sentence on the first time: a folder that is read twice has the same to say."""
+    said = set()
+
+    def tell(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            report(sentence)
+
+    return tell
 
 
 def _with_labels_moved(episode: ShownEpisode) -> ShownEpisode:
     names = episode.class_names
-    labels = ((episode.labels - 1) % len(names)).astype(np.int32)
+    labels = np.where(episode.labels < 0, episode.labels, (episode.labels - 1) % len(names)).astype(np.int32)
     return ShownEpisode(f"{episode.title}, labels moved by one", episode.images, labels, (*names[1:], names[0]))
 
 
