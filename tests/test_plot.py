@@ -5,14 +5,20 @@ import sys
 
 import numpy as np
 import pytest
-from small_classifier import save_drawings, save_small_preset
-from small_runs import ROOT, own_configuration, run_here, tree, write_gin
+from layer_checks import randomise
+from small_classifier import N_WAY, SHAPE, save_drawings, save_small_preset
+from small_model import changed
+from small_runs import ROOT, SMALL, own_configuration, run_here, tree, write_gin
 
 from hypertransformer_tf.commands import plot as command
+from hypertransformer_tf.deployment.presets import save_preset
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.inspection.attention_maps import attention_maps
 from hypertransformer_tf.inspection.kernels import generated_kernels
+from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.plotting import plot as plotting
 from hypertransformer_tf.plotting.attention import stairs
+from hypertransformer_tf.plotting.beside import model_titles, subject_beside
 from hypertransformer_tf.plotting.subject import find_trained, subject_of_folders, subject_of_run
 
 NAMES = ("attention", "attention_logits", "embedding", "kernels")
@@ -40,6 +46,13 @@ def plot(monkeypatch, capsys):
         return (status, *capsys.readouterr())
 
     return run
+
+
+def save_preset_of(folder, background=None, shape=SHAPE, n_way=N_WAY, allocation="output", **cnn) -> str:
+    """A preset of a model with random variables; the directory."""
+    config = changed(cnn={"normalisation": "task", **cnn}, generator={"allocation": allocation})
+    save_preset(randomise(HyperTransformer(shape, n_way, config, name="small"), scale=0.3), folder, {}, background)
+    return str(folder)
 
 
 @pytest.mark.slow
@@ -132,6 +145,72 @@ def test_unlabelled_pictures_are_seen_by_the_transformer_and_change_the_kernels(
     assert np.abs(kernels[1] - kernels[0]).max() > 1e-4
 
 
+def test_a_second_model_has_the_same_episodes_on_the_background_it_knows(tmp_path):
+    model = save_preset_of(tmp_path / "model", background="light")
+    alike = save_preset_of(tmp_path / "alike", background="light", allocation="spatial")
+    inverted = save_preset_of(tmp_path / "inverted", background="dark")
+    folders = [str(save_drawings(tmp_path / "one", names=("a", "b", "c")))]
+    more = str(save_drawings(tmp_path / "more", names=("d",)))
+    subject = subject_of_folders(model, folders, more)
+    other = subject_beside(subject, model, alike, folders, more)
+    assert other.first is subject.first and other.second is subject.second
+    assert model_titles(subject.files, other.files) == ("output allocation", "spatial allocation")
+    other = subject_beside(subject, model, inverted, folders, more)
+    for mine, its in zip((subject.first, subject.second), (other.first, other.second)):
+        np.testing.assert_array_equal(its.images, 255 - mine.images)
+        assert its.labels.tolist() == mine.labels.tolist() and its.title == mine.title
+    titles = model_titles(subject.files, other.files)
+    assert titles == ("output allocation, model", "output allocation, inverted")
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"shape": (20, 20, 1)}, r"images of shape \(16, 16, 1\) and .*second of \(20, 20, 1\)"),
+        ({"channels": 2}, r"model and .*second differ in cnn.channels \(4 and 2\): kernels"),
+        ({"architecture": "3-layer", "stride": 2}, r"cnn.architecture \(.*'3-layer'\) and cnn.stride \(1 and 2\)"),
+        ({"trained_layers": 1}, r"differ in cnn.trained_layers \(0 and 1\)"),
+        ({"n_way": 2}, "one has 3 classes and .*second tells at most 2 apart"),
+    ],
+)
+def test_models_that_cannot_be_compared_are_refused_by_name(tmp_path, changes, sentence):
+    model, second = save_preset_of(tmp_path / "model"), save_preset_of(tmp_path / "second", **changes)
+    folders = [str(save_drawings(tmp_path / "one", names=("a", "b", "c")))]
+    with pytest.raises(UserError, match=sentence):
+        subject_beside(subject_of_folders(model, folders), model, second, folders)
+
+
+def test_a_second_model_that_is_not_there_or_generates_no_convolutions_is_one_sentence(plot, run_dir, tmp_path):
+    pytest.importorskip("matplotlib")
+    flags = f"--run_dir={run_dir}", f"--out={tmp_path / 'out'}", "--figures=allocation"
+    for beside, sentence in (("nowhere", "nowhere"), (run_dir, "generate no convolutions")):
+        status, out, err = plot(*flags, f"--beside={beside}")
+        assert status == 2 and sentence in err and len(err.strip().splitlines()) == 1 and not out
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_two_runs_are_drawn_beside_each_other_on_the_firsts_episodes_and_on_the_users_pictures(plot, tmp_path):
+    pytest.importorskip("matplotlib")
+    for allocation in ("output", "spatial"):
+        changes = "training.steps = 1", f"generator.allocation = '{allocation}'"
+        gin_file = write_gin(tmp_path / f"{allocation}.gin", *changes, settings=SMALL)
+        with pytest.MonkeyPatch.context() as patch:
+            assert run_here(patch, "train", f"--gin_file={gin_file}", f"--run_dir={tmp_path / allocation}") == 0
+    runs = f"--run_dir={tmp_path / 'output'}", f"--beside={tmp_path / 'spatial'}"
+    before = tree(tmp_path / "spatial")
+    assert plot(*runs, f"--out={tmp_path / 'a'}", "--figures=allocation")[0] == 0
+    assert sorted(tree(tmp_path / "a")) == ["allocation.png", "allocation.svg"]
+    assert plot(*runs, f"--out={tmp_path / 'b'}", "--figures=kernels")[0] == 0
+    again = tree(tmp_path / "b")
+    assert len(again) == 4 and again.items() >= tree(tmp_path / "a").items()
+    support = save_drawings(tmp_path / "support", names=("a", "b"))
+    assert plot(*runs, f"--support={support}", f"--out={tmp_path / 'c'}")[0] == 0
+    assert sorted(tree(tmp_path / "c")) == sorted([*ALL, "allocation.png", "allocation.svg"])
+    assert tree(tmp_path / "c")["allocation.png"] != again["allocation.png"]
+    assert tree(tmp_path / "spatial") == before
+
+
 def test_labels_of_a_runs_episode_are_named_as_their_classes(run_dir):
     with own_configuration():
         subject = subject_of_run(str(run_dir), "test", 0)
@@ -155,6 +234,8 @@ def test_labels_of_a_runs_episode_are_named_as_their_classes(run_dir):
         (["--model=omniglot", "--episode=-1"], "at least 0"),
         (["--model=omniglot", "--unlabelled=a"], "give them with --support"),
         (["--run_dir=nothing", "--unlabelled=a"], "give them with --support"),
+        (["--model=omniglot", "--figures=allocation"], "give the second with --beside"),
+        (["--model=omniglot", "--figures=alocation"], "did you mean allocation"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_and_writes_nothing(plot, tmp_path, flags, sentence):

@@ -12,9 +12,11 @@ from small_model import SHAPE, changed, make_model
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.inspection.attention_maps import LayerAttention, attention_maps
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
+from hypertransformer_tf.plotting.allocation import LayerKernels, convolution_kernels, draw_allocation
 from hypertransformer_tf.plotting.attention import draw_attention, draw_stairs, order_by_label, sorted_map, stairs
 from hypertransformer_tf.plotting.embedding import draw_embedding, positions, shared_features
 from hypertransformer_tf.plotting.kernels import draw_kernels, kernel_panels
+from hypertransformer_tf.plotting.subject import ShownEpisode
 
 pytest.importorskip("matplotlib")
 from hypertransformer_tf.plotting.canvas import new_figure, saved, style  # noqa: E402
@@ -146,6 +148,44 @@ def test_kernels_are_drawn_and_trained_layers_named():
         titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
         assert titles[:3] == ["layer 1, trained: one", "layer 1, trained: other", "layer 1, trained: difference"]
         assert titles[3] == "layer 2: one" and saved(figure)
+
+
+def test_two_models_are_drawn_beside_each_other_each_in_its_own_colours():
+    first, second = np.random.default_rng(0).standard_normal((2, 3, 3, 2, 4)).astype(np.float32)
+    one, other = [LayerKernels(2, first, second)], [LayerKernels(2, 100 * second, 100 * first)]
+    with style():
+        figure = draw_allocation(one, other, ("output allocation", "spatial allocation"), ("a", "b"))
+        assert saved(figure)
+    panels = [axes for axes in figure.axes if axes.get_title()]
+    assert [axes.get_title() for axes in panels] == [
+        "layer 2, output allocation\na",
+        "layer 2, output allocation\nchange to b",
+        "layer 2, spatial allocation\na",
+        "layer 2, spatial allocation\nchange to b",
+    ]
+    shown = [np.ma.filled(axes.images[0].get_array(), np.nan) for axes in panels]
+    assert all(each.shape == (2 * 4 - 1, 4 * 4 - 1) for each in shown)
+    np.testing.assert_array_equal(shown[0][4:7, 8:11], first[:, :, 1, 2])
+    np.testing.assert_array_equal(shown[1][4:7, 8:11], (second - first)[:, :, 1, 2])
+    np.testing.assert_array_equal(shown[2][4:7, 8:11], 100 * second[:, :, 1, 2])
+    np.testing.assert_array_equal(shown[3][4:7, 8:11], (100 * first - 100 * second)[:, :, 1, 2])
+    limits = [axes.images[0].get_clim()[1] for axes in panels]
+    assert limits[0] == limits[1] == max(np.abs(first).max(), np.abs(second - first).max())
+    assert limits[2] == limits[3] > 10 * limits[0]
+
+
+def test_kernels_of_every_generated_convolution_are_found_whatever_the_allocation():
+    others = np.where(LABELS < 0, LABELS, 2 - LABELS)
+    episodes = [ShownEpisode("", IMAGES, labels, ("a", "b", "c")) for labels in (LABELS, others)]
+    for allocation in ("output", "spatial"):
+        model = make_model(changed(cnn={"trained_layers": 1}, generator={"allocation": allocation}))
+        found = convolution_kernels(model, *episodes)
+        assert [layer.cnn_layer for layer in found] == [2, 3, 4]
+        weights = [model.generate(IMAGES, episode.labels) for episode in episodes]
+        for layer in found:
+            np.testing.assert_array_equal(layer.first, weights[0].convolutions[layer.cnn_layer - 1].kernel)
+            np.testing.assert_array_equal(layer.second, weights[1].convolutions[layer.cnn_layer - 1].kernel)
+            assert layer.first.shape == (3, 3, 4, 4) and np.abs(layer.second - layer.first).max() > 0
 
 
 def test_figures_do_not_depend_on_the_users_own_style():

@@ -11,13 +11,16 @@ Draws a model at work on an episode, each figure as PNG and SVG:
   attention_logits  the logits layer's alone: which samples each class looks at, head by head
   embedding         t-SNE of the shared features of ten classes, or of your own pictures
   kernels           the kernels generated for two episodes, and their difference
+  allocation        with --beside, the kernels of two models beside each other, such as one that writes a token's
+                    weights by output channel and one by place in the kernel, and their change between two episodes
 
 The episodes are those of a run's own test classes, or folders with a sub-folder of pictures for each class."""
 
 _EXAMPLES = """\
   bin/plot --run_dir=runs/quickstart --out=figures
   bin/plot --model=omniglot --support=my_classes --unlabelled=more --out=figures
-  bin/plot --run_dir=runs/quickstart --support=one --support=another --out=figures --figures=kernels"""
+  bin/plot --run_dir=runs/quickstart --support=one --support=another --out=figures --figures=kernels
+  bin/plot --run_dir=runs/output --beside=runs/spatial --out=figures --figures=allocation"""
 
 
 def main() -> int:
@@ -41,12 +44,17 @@ def read_flags() -> argparse.Namespace:
         metavar="FOLDER",
         help="more pictures of these classes, without saying which is which; needs --support",
     )
+    parser.add_argument(
+        "--beside",
+        metavar="RUN_OR_MODEL",
+        help="a second model, of the same image shape and the same convolutions; adds the figure allocation",
+    )
     parser.add_argument("--out", metavar="DIR", required=True, help="where the figures go")
     parser.add_argument(
         "--figures",
         metavar="NAMES",
         default="attention,embedding,kernels",
-        help="some of attention,embedding,kernels, separated by commas (default: all)",
+        help="some of attention,embedding,kernels, separated by commas (default: all), and allocation with --beside",
     )
     parser.add_argument(
         "--split", choices=("train", "validation", "test"), default="test", help="which classes (default: test)"
@@ -76,6 +84,7 @@ def _command() -> None:
         episode=flags.episode,
         data_dir=flags.data_dir,
         unlabelled=flags.unlabelled,
+        beside=flags.beside,
     )
     print("made " + ", ".join(map(str, files)) if files else "Nothing could be drawn.")
 

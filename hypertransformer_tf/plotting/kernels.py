@@ -23,6 +23,20 @@ def kernel_panels(first: np.ndarray, second: np.ndarray) -> Tuple[np.ndarray, ..
     return tuple(panels)
 
 
+def largest(panels: Sequence[np.ndarray]) -> float:
+    """The largest size of a value in some panels, 1 if all are 0: where their colours end."""
+    return max(float(np.nanmax(np.abs(panel))) for panel in panels) or 1.0
+
+
+def show_kernels(axes: Any, panel: np.ndarray, limit: float, title: str) -> Any:
+    """Draws a panel in colours from -limit to limit; returns the image, for a colour bar."""
+    image = axes.imshow(panel, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.set_title(title, fontsize=7)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return image
+
+
 def draw_kernels(
     first: Sequence[np.ndarray], second: Sequence[np.ndarray], generated: Sequence[bool], titles: Tuple[str, str]
 ) -> Any:
@@ -37,13 +51,10 @@ def draw_kernels(
     figure.suptitle("generated kernels (a row per input, a column per output channel)")
     for row, kernels in enumerate(zip(first, second)):
         panels = kernel_panels(*kernels)
-        limit = max(float(np.nanmax(np.abs(panel))) for panel in panels[:2]) or 1.0
+        limit = largest(panels[:2])
         what = f"layer {row + 1}{'' if generated[row] else ', trained'}"
         for column, (panel, name) in enumerate(zip(panels, (*titles, "difference"))):
             axes = figure.add_subplot(len(first), 3, 3 * row + column + 1)
-            image = axes.imshow(panel, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-            axes.set_title(f"{what}: {name}", fontsize=7)
-            axes.set_xticks([])
-            axes.set_yticks([])
+            image = show_kernels(axes, panel, limit, f"{what}: {name}")
         figure.colorbar(image, ax=axes, shrink=0.8).ax.tick_params(labelsize=6)
     return figure

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence
 
 from hypertransformer_tf.errors import SaveError, UserError
 from hypertransformer_tf.gin_files import nearest
+from hypertransformer_tf.plotting.beside import model_titles, subject_beside
 from hypertransformer_tf.plotting.canvas import can_draw, saved, style
 from hypertransformer_tf.plotting.subject import Subject, subject_of_folders, subject_of_run
 from hypertransformer_tf.quiet_import import import_quietly
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from hypertransformer_tf.model.hypertransformer import HyperTransformer
 
 FIGURES = ("attention", "embedding", "kernels")
+ALLOCATION = "allocation"  # drawn if there is a second model
 MOST_FOLDERS = 2
 
 
@@ -24,6 +26,7 @@ def check_request(
     support: Sequence[str],
     figures: Sequence[str],
     unlabelled: Optional[str] = None,
+    beside: Optional[str] = None,
 ) -> None:
     """Raises UserError if these flags do not say what is to be drawn."""
     if (run_dir is None) == (model is None):
@@ -35,8 +38,10 @@ def check_request(
     if not figures:
         raise UserError(f"bin/plot: --figures names none: give some of {', '.join(FIGURES)}.")
     for name in figures:
-        if name not in FIGURES:
-            raise UserError(f"bin/plot: there is no figure {name!r}{nearest(name, FIGURES)}.")
+        if name not in (*FIGURES, ALLOCATION):
+            raise UserError(f"bin/plot: there is no figure {name!r}{nearest(name, (*FIGURES, ALLOCATION))}.")
+    if ALLOCATION in figures and beside is None:
+        raise UserError(f"bin/plot: the figure {ALLOCATION} compares two models: give the second with --beside.")
     if not can_draw():
         raise UserError('bin/plot draws with matplotlib, which is not installed: pip install "matplotlib>=3.8".')
 
@@ -51,19 +56,23 @@ def plot(
     episode: int = 0,
     data_dir: Optional[str] = None,
     unlabelled: Optional[str] = None,
+    beside: Optional[str] = None,
     report: Callable[[str], None] = print,
 ) -> list[pathlib.Path]:
     """Draws a model's attention maps, the embedding of its shared features, and the kernels it writes.
+
+    With a second model it also draws `allocation`: the kernels of both, and their change between two episodes.
 
     Args:
       out: the folder of the figures; made if it is not there.
       run_dir: a run, or
       model: the name of a preset, or the directory of a preset or a run.
       support: one or two folders of the user's pictures; without one, episodes of the run's own data.
-      figures: some of FIGURES.
+      figures: some of FIGURES; `allocation` may be named too, and is drawn whenever there is a second model.
       split, episode: which of the run's own episodes; it and the next are compared.
       data_dir: as for `train`.
       unlabelled: with `support`, a folder with more pictures of these classes, without saying which.
+      beside: a second model, found as `model` is, of the same image shape and the same convolutions.
       report: is told of what is left out.
 
     Returns:
@@ -73,18 +82,21 @@ def plot(
       UserError: a value cannot be used.
       SaveError: a figure cannot be written.
     """
-    check_request(run_dir, model, support, figures, unlabelled)
+    check_request(run_dir, model, support, figures, unlabelled, beside)
     folder = local_path(out)
     source = run_dir if run_dir is not None else str(model)
     if support:
         subject = subject_of_folders(source, support, unlabelled, report)
     else:
         subject = subject_of_run(source, split, episode, data_dir)
+    other = None if beside is None else subject_beside(subject, source, beside, support, unlabelled)
     import_quietly("tensorflow")
-    return _write(folder, _drawn(subject, figures, report))
+    return _write(folder, _drawn(subject, other, figures, report))
 
 
-def _drawn(subject: Subject, figures: Sequence[str], report: Callable[[str], None]) -> dict[str, bytes]:
+def _drawn(
+    subject: Subject, other: Optional[Subject], figures: Sequence[str], report: Callable[[str], None]
+) -> dict[str, bytes]:
     """Content by file name."""
     made, model = {}, subject.files.build()
     draw = {"attention": _attention, "embedding": _embedding, "kernels": _kernels}
@@ -92,6 +104,8 @@ def _drawn(subject: Subject, figures: Sequence[str], report: Callable[[str], Non
         for name in FIGURES:
             if name in figures:
                 made.update(draw[name](model, subject, report))
+        if other is not None:
+            made[ALLOCATION] = _allocation(model, subject, other)
         return {f"{name}.{kind}": content for name, each in made.items() for kind, content in saved(each).items()}
 
 
@@ -130,6 +144,17 @@ def _kernels(model: "HyperTransformer", subject: Subject, report: Callable[[str]
     first, second = (generated_kernels(model, each.images, each.labels, len(each.class_names)) for each in episodes)
     generated = [spec.generated for spec in model.architecture.convolutions] + [True]
     return {"kernels": draw_kernels(first, second, generated, (episodes[0].title, episodes[1].title))}
+
+
+def _allocation(model: "HyperTransformer", subject: Subject, other: Subject) -> Any:
+    from hypertransformer_tf.plotting.allocation import convolution_kernels, draw_allocation
+
+    one, second = (
+        convolution_kernels(built, each.first, each.second)
+        for built, each in ((model, subject), (other.files.build(), other))
+    )
+    episodes = (subject.first.title, subject.second.title)
+    return draw_allocation(one, second, model_titles(subject.files, other.files), episodes)
 
 
 def _write(folder: pathlib.Path, contents: dict[str, bytes]) -> list[pathlib.Path]:

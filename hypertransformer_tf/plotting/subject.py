@@ -104,13 +104,17 @@ def subject_of_folders(
       UserError: there is no such model, or a folder cannot be used.
     """
     files = find_trained(model)
-    first, second = _episodes_of(files, folders, unlabelled, _once(report))
+    first, second = episodes_of_folders(files, folders, unlabelled, _once(report))
     return Subject(files, first, second, Pictures(first.images, first.labels, first.class_names))
 
 
-def _episodes_of(
-    files: ModelFiles, folders: Sequence[str], unlabelled: Optional[str], report: Callable[[str], None]
+def episodes_of_folders(
+    files: ModelFiles,
+    folders: Sequence[str],
+    unlabelled: Optional[str] = None,
+    report: Callable[[str], None] = lambda sentence: None,
 ) -> Tuple[ShownEpisode, ShownEpisode]:
+    """The two episodes of `subject_of_folders`, with pictures as a model takes them. Raises UserError as it does."""
     size, channels = files.image_shape[0], files.image_shape[2]
     episodes = []
     for folder in folders:
