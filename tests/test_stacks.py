@@ -67,4 +67,4 @@ def test_a_run_that_the_other_stack_goes_on_with_ends_as_it_would_have(exchanged
 @pytest.mark.parametrize("kind", ["preset", "served", "classifier"])
 def test_what_one_stack_wrote_answers_the_same_on_the_other(exchanged, kind):
     expected, answers = (np.load(exchanged / f"{name}.npz")[kind] for name in ("expected", "answers"))
-    np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-5)
