@@ -54,7 +54,7 @@ def test_a_baseline_has_our_schedule_and_its_own_method(tmp_path):
     assert (ours.method, ours.maml, ours.cnn, ours.episodes) == (own.method, own.maml, own.cnn, own.episodes)
     assert ours.optimizer.clip_norm == own.optimizer.clip_norm == 10.0
     assert ours.training.steps == 200 and ours.optimizer.decay_steps == 140
-    assert ours.optimizer.learning_rate == 0.001
+    assert ours.optimizer.learning_rate == own.optimizer.learning_rate == 0.003
     assert ours.loss.shared_head == 0.0
 
 
