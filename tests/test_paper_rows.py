@@ -355,9 +355,12 @@ def test_a_file_takes_a_step_on_made_up_images(file, eagerly):
 
 
 def _learns_a_support_set(experiment: Experiment, images: ImagesByClass) -> None:
-    short = dataclasses.replace(experiment, oracle=dataclasses.replace(experiment.oracle, steps=2))
-    model, episode = build_model(short, images), short.training_sampler(images).episode(0)
+    oracle = experiment.method.name == "oracle"
+    if oracle:
+        experiment = dataclasses.replace(experiment, oracle=dataclasses.replace(experiment.oracle, steps=2))
+    model, episode = build_model(experiment, images), experiment.training_sampler(images).episode(0)
     learned = model.generate(episode.support_images, episode.support_labels)
-    before = np.array(model.convolutions.values()[0].kernel)[0]
-    assert (np.array(learned.convolutions[0].kernel) != before).any()
+    if oracle:
+        before = np.array(model.convolutions.values()[0].kernel)[0]
+        assert (np.array(learned.convolutions[0].kernel) != before).any()
     assert np.isfinite(model.classify(episode.query_images, learned)).all()
