@@ -100,6 +100,13 @@ def test_a_task_batch_that_does_not_grow_has_work_for_as_many_devices_as_episode
     assert third.seconds["computing"] == pytest.approx(0.03)
 
 
+@pytest.mark.parametrize("devices, batches", [(1, 25), (8, 4), (24, 2), (64, 1)])
+def test_devices_share_a_validation_in_batches_of_16_episodes(devices, batches):
+    measured = _changed(validation_episodes=400, validate_every=100)
+    seconds = predict(measured, FAST, devices, growing=True).seconds["evaluation"]
+    assert seconds == pytest.approx(batches * 16 * measured.evaluation_seconds / 100)
+
+
 def test_a_growing_task_batch_leaves_fewer_steps():
     prediction = predict(MEASURED, FAST, 1_000, growing=True)
     assert prediction.task_batch == 8_000 and prediction.steps == 30

@@ -2,7 +2,7 @@
 
 A step is computing, then the all-reduce of one gradient; episodes are drawn meanwhile, on one thread for all devices of
 a process. Now and then all wait for the copy of a checkpoint, which is then written beside training, and for a
-validation, which the processes share.
+validation, which the devices share.
 """
 
 import dataclasses
@@ -143,14 +143,13 @@ def predict(measured: Measured, cluster: Cluster, devices: int, growing: bool) -
     working = devices if growing else min(devices, measured.task_batch)
     own = share if growing else math.ceil(measured.task_batch / working)  # the device with most episodes
     task_batch = round(share * devices) if growing else measured.task_batch
-    processes = math.ceil(working / cluster.devices_per_process)
     computing, exchange = own * per_episode, all_reduce_seconds(working, measured.gradient_bytes, cluster)
     drawing = own * min(working, cluster.devices_per_process) * measured.drawing_seconds
     seconds = {"computing": computing, "all-reduce": exchange, "input": max(0.0, drawing - computing - exchange)}
     step = sum(seconds.values())
     unwritten = measured.checkpoint_write_seconds - measured.checkpoint_every * step
     seconds["checkpoints"] = (measured.checkpoint_copy_seconds + max(0.0, unwritten)) / measured.checkpoint_every
-    seconds["evaluation"] = _evaluation_seconds(measured, cluster, processes)
+    seconds["evaluation"] = _evaluation_seconds(measured, cluster, working)
     steps = math.ceil(measured.steps * measured.task_batch / task_batch)
     return Prediction(devices, working, task_batch, seconds, steps, devices / per_episode)
 
@@ -191,10 +190,10 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _evaluation_seconds(measured: Measured, cluster: Cluster, processes: int) -> float:
-    """Of a step: validation episodes are measured in batches, each by one device of one process."""
+def _evaluation_seconds(measured: Measured, cluster: Cluster, working: int) -> float:
+    """Of a step: validation episodes are measured in batches, dealt out to the devices."""
     if measured.validate_every == 0 or measured.validation_episodes == 0:
         return 0.0
     batch = min(EPISODES_AT_ONCE, measured.validation_episodes)
-    batches = math.ceil(math.ceil(measured.validation_episodes / batch) / processes)
+    batches = math.ceil(measured.validation_episodes / batch / working)
     return batches * batch * measured.evaluation_seconds / cluster.device_speed / measured.validate_every

@@ -1,6 +1,6 @@
 """Measuring a model: generate a CNN per episode, ask it one or several query sets, average (paper, Section 4)."""
 
-from typing import Callable, List, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,7 @@ from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.asked import check_asked
 from hypertransformer_tf.evaluation.config import EPISODES_AT_ONCE
+from hypertransformer_tf.evaluation.devices import MeasuringDevices
 from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.out_of_memory import memory_explained
 
@@ -23,17 +24,30 @@ _LESS_MEMORY = (
 QUERY_BYTES_AT_ONCE = 2**28
 
 
+class _Batch(NamedTuple):
+    """Episodes that one device measures together, and their query batches (B, T, Q, H, W, C) and (B, T, Q)."""
+
+    support: Episode
+    query_images: np.ndarray
+    query_labels: np.ndarray
+
+
 class Evaluator:
     """Measures the accuracy of one model; keep it, and what it compiled serves every measurement.
 
     Args:
       model: the model; its variables are read when measuring.
       compile: let XLA compile.
+      strategy: under whose scope the model was built: its devices in this process measure at the same time, a batch of
+        episodes each. Without it, one device measures.
     """
 
-    def __init__(self, model: HyperTransformer, compile: bool = True):
-        self._generate = tf.function(model.generate, jit_compile=compile, autograph=False)
-        self._correct = tf.function(self._count_correct, jit_compile=compile, autograph=False)
+    def __init__(
+        self, model: HyperTransformer, compile: bool = True, strategy: Optional[tf.distribute.Strategy] = None
+    ):
+        self._devices = MeasuringDevices(strategy, compile)
+        self._generate = self._devices.compiled(model.generate)
+        self._correct = self._devices.compiled(self._count_correct)
         self._model = model
 
     def measure(
@@ -67,8 +81,8 @@ class Evaluator:
     ) -> List[List[float]]:
         """Accuracy of each episode, batch by batch: of every batch number `part` + a multiple of `parts`.
 
-        Together, the parts are what `measure` averages. `before_each` is called before each batch, to end the work by
-        raising. Arguments and errors are those of `measure` otherwise.
+        Together, the parts are what `measure` averages. `before_each` is called whenever the devices are given batches, to
+        end the work by raising. Arguments and errors are those of `measure` otherwise.
         """
         require_whole_number("episodes", episodes, at_least=2)
         require_whole_number("query_batches", query_batches, at_least=1)
@@ -76,34 +90,53 @@ class Evaluator:
         size = sampler.episode(0).query_images.nbytes * query_batches
         batch = max(1, min(EPISODES_AT_ONCE, episodes, QUERY_BYTES_AT_ONCE // size))
         accuracies: List[List[float]] = []
-        numbers = range(part, -(-episodes // batch), parts)
+        numbers, at_once = range(part, -(-episodes // batch), parts), self._devices.count
 
-        def make(place: int) -> Tuple[Episode, np.ndarray, np.ndarray]:
-            index = numbers[place]
+        def make(turn: int) -> List[_Batch]:
+            own = numbers[turn * at_once : (turn + 1) * at_once]
             # The last batch goes past the end instead of being smaller: one shape, one compilation.
-            support = sampler.task_batch(index * batch, batch)
-            return support, *_query_batches(sampler, support, index * batch, query_batches)
+            drawn = [_batch(sampler, number * batch, batch, query_batches) for number in own]
+            return drawn + drawn[-1:] * (at_once - len(drawn))  # a device without work repeats the last
 
-        # No more than one waits: on large images a few of them would fill the memory.
-        with Prefetcher(make, 0, len(numbers), depth=1) as batches:
-            for support, query_images, query_labels in batches:
+        # No more than one turn waits: on large images a few of them would fill the memory.
+        with Prefetcher(make, 0, -(-len(numbers) // at_once), depth=1) as turns:
+            for turn in turns:
                 before_each()
                 with memory_explained("while measuring", _LESS_MEMORY):
-                    weights = self._generate(
-                        support.support_images, support.support_labels, n_way=sampler.episodes.n_way
-                    )
-                    correct = [
-                        self._ask(images, labels, weights, parts_of_queries)
-                        for images, labels in zip(query_images, query_labels)
-                    ]
-                accuracies.append(np.mean(correct, axis=0).tolist())
-        return accuracies
+                    accuracies += self._measured(turn, sampler.episodes.n_way, parts_of_queries)
+        return accuracies[: len(numbers)]
+
+    def _measured(self, turn: Sequence[_Batch], n_way: int, parts: Sequence[slice]) -> List[List[float]]:
+        """Accuracies of the episodes of each batch; a query set is asked about in parts, given by their places."""
+        spread = self._devices.spread
+        weights = self._generate(
+            spread([batch.support.support_images for batch in turn]),
+            spread([batch.support.support_labels for batch in turn]),
+            n_way=n_way,
+        )
+        correct = [
+            self._ask(
+                [batch.query_images[number] for batch in turn],
+                [batch.query_labels[number] for batch in turn],
+                weights,
+                parts,
+            )
+            for number in range(len(turn[0].query_images))
+        ]
+        return np.mean(correct, axis=0).tolist()
 
     def _ask(
-        self, images: np.ndarray, labels: np.ndarray, weights: GeneratedWeights, parts: Sequence[slice]
+        self, images: Sequence[np.ndarray], labels: Sequence[np.ndarray], weights: Any, parts: Sequence[slice]
     ) -> np.ndarray:
-        """Share of right answers per episode (T,), the query set asked about in equal parts, given by their places."""
-        return np.mean([self._correct(images[:, part], labels[:, part], weights).numpy() for part in parts], axis=0)
+        """Share of right answers per device and episode, (devices, T), about one query set of each episode."""
+        spread = self._devices.spread
+        answers = [
+            self._correct(
+                spread([each[:, part] for each in images]), spread([each[:, part] for each in labels]), weights
+            )
+            for part in parts
+        ]
+        return np.mean([self._devices.collect(answer) for answer in answers], axis=0)
 
     def _count_correct(self, images: tf.Tensor, labels: tf.Tensor, weights: GeneratedWeights) -> tf.Tensor:
         """Share of right answers per episode: (T,)."""
@@ -127,14 +160,13 @@ def _parts(sampler: EpisodeSampler, asked: str) -> List[slice]:
     return [slice(first, first + size) for first in range(0, queries, size)]
 
 
-def _query_batches(
-    sampler: EpisodeSampler, batch: Episode, first: int, query_batches: int
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Query images (B, T, Q, H, W, C) and labels (B, T, Q) of the episodes of a task batch, which begins at `first`."""
+def _batch(sampler: EpisodeSampler, first: int, episodes: int, query_batches: int) -> _Batch:
+    """The task batch of that many episodes that begins at `first`, with its query batches."""
+    batch = sampler.task_batch(first, episodes)
     if query_batches == 1:
-        return batch.query_images[np.newaxis], batch.query_labels[np.newaxis]
+        return _Batch(batch, batch.query_images[np.newaxis], batch.query_labels[np.newaxis])
     images = np.empty((query_batches, *batch.query_images.shape), batch.query_images.dtype)
     labels = np.empty((query_batches, *batch.query_labels.shape), batch.query_labels.dtype)
-    for offset in range(len(batch.query_labels)):
+    for offset in range(episodes):
         images[:, offset], labels[:, offset] = sampler.query_batches(first + offset, query_batches)
-    return images, labels
+    return _Batch(batch, images, labels)

@@ -64,7 +64,7 @@ class TrainingLoop:
         self._validation, self._run, self._config = validation, run, config
         self._peers = peers or Peers.alone()
         self._batch_of = functools.partial(own_batch, sampler, parts.strategy, config.task_batch)
-        self._evaluator = Evaluator(parts.model, config.compile)
+        self._evaluator = Evaluator(parts.model, config.compile, parts.strategy)
         self._writer: Any = None  # made when there is something to write: a run that is refused leaves nothing
         self._saves = BackgroundSave()
         self._done = self._saved = 0  # the latter once it is written
