@@ -1,17 +1,14 @@
-"""Nearest neighbour on pixels as a method: what evaluation/pixel_baseline.py computes, through a model's interface."""
+"""Nearest neighbour on pixels as a method, through a model's interface."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from small_baselines import new_baseline
 from small_model import LABELS, MASK, N_WAY, QUERY, SUPPORT
-from small_runs import SMALL, experiment_of, noise, own_configuration, write_gin
+from small_runs import SMALL, experiment_of, own_configuration, write_gin
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.evaluation.evaluate import evaluate
-from hypertransformer_tf.evaluation.pixel_baseline import pixel_accuracy
-from hypertransformer_tf.evaluation.protocol import Evaluator
-from hypertransformer_tf.runs.restore import build_model
 from hypertransformer_tf.training.train import train
 
 SETTINGS = tuple(setting for setting in SMALL if not setting.startswith("optimizer."))
@@ -41,14 +38,6 @@ def test_an_episode_by_itself_is_what_it_is_in_a_task_batch():
     together = model.classify(QUERY, model.generate(SUPPORT, LABELS))
     alone = model.classify(QUERY[1], model.generate(SUPPORT[1], LABELS[1]))
     np.testing.assert_allclose(alone, together[1], rtol=1e-4, atol=1e-3)
-
-
-def test_its_accuracy_is_that_of_the_figure_beside_every_measurement():
-    experiment = experiment_of(*PIXELS, settings=SETTINGS)
-    images = noise(6, 8)
-    sampler = experiment.training_sampler(images)
-    ours = Evaluator(build_model(experiment, images), compile=False).measure(sampler, 8)
-    assert ours.mean == pytest.approx(pixel_accuracy(sampler, 8).mean)
 
 
 def test_a_run_trains_nothing_and_can_be_measured_again(tmp_path):

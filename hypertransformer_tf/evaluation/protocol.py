@@ -1,11 +1,10 @@
 """Measuring a model: generate a CNN per episode, ask it one or several query sets, average (paper, Section 4)."""
 
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from hypertransformer_tf.cnn.weights import GeneratedWeights
 from hypertransformer_tf.config_checks import require_whole_number
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.episodes.prefetch import Prefetcher
@@ -14,7 +13,6 @@ from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.asked import check_asked
 from hypertransformer_tf.evaluation.config import EPISODES_AT_ONCE
 from hypertransformer_tf.evaluation.devices import MeasuringDevices
-from hypertransformer_tf.model.hypertransformer import HyperTransformer
 from hypertransformer_tf.out_of_memory import memory_explained
 
 _LESS_MEMORY = (
@@ -22,6 +20,16 @@ _LESS_MEMORY = (
     "episodes.queries_per_class, by another --run_dir)"
 )
 QUERY_BYTES_AT_ONCE = 2**28
+
+
+class FewShotModel(Protocol):
+    """What can be measured: a HyperTransformer, or whatever else learns from a support set and then answers."""
+
+    def generate(self, support_images: Any, support_labels: Any, /, *, n_way: int) -> Any:
+        """What `classify` takes, from images (T, S, H, W, C) and labels (T, S), -1 = no label."""
+
+    def classify(self, query_images: Any, weights: Any, /) -> tf.Tensor:
+        """Logits (T, Q, n_way) of images (T, Q, H, W, C)."""
 
 
 class _Batch(NamedTuple):
@@ -42,9 +50,7 @@ class Evaluator:
         episodes each. Without it, one device measures.
     """
 
-    def __init__(
-        self, model: HyperTransformer, compile: bool = True, strategy: Optional[tf.distribute.Strategy] = None
-    ):
+    def __init__(self, model: FewShotModel, compile: bool = True, strategy: Optional[tf.distribute.Strategy] = None):
         self._devices = MeasuringDevices(strategy, compile)
         self._generate = self._devices.compiled(model.generate)
         self._correct = self._devices.compiled(self._count_correct)
@@ -81,8 +87,8 @@ class Evaluator:
     ) -> List[List[float]]:
         """Accuracy of each episode, batch by batch: of every batch number `part` + a multiple of `parts`.
 
-        Together, the parts are what `measure` averages. `before_each` is called whenever the devices are given batches, to
-        end the work by raising. Arguments and errors are those of `measure` otherwise.
+        Together, the parts are what `measure` averages. `before_each` is called whenever devices are given batches,
+        to end the work by raising. Arguments and errors are those of `measure` otherwise.
         """
         require_whole_number("episodes", episodes, at_least=2)
         require_whole_number("query_batches", query_batches, at_least=1)
@@ -138,7 +144,7 @@ class Evaluator:
         ]
         return np.mean([self._devices.collect(answer) for answer in answers], axis=0)
 
-    def _count_correct(self, images: tf.Tensor, labels: tf.Tensor, weights: GeneratedWeights) -> tf.Tensor:
+    def _count_correct(self, images: tf.Tensor, labels: tf.Tensor, weights: Any) -> tf.Tensor:
         """Share of right answers per episode: (T,)."""
         predicted = tf.argmax(self._model.classify(images, weights), -1, output_type=labels.dtype)
         return tf.reduce_mean(tf.cast(predicted == labels, tf.float32), -1)
