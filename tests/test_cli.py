@@ -148,6 +148,17 @@ def test_errors_become_one_line_and_an_exit_status(capsys, error, status):
     assert capsys.readouterr().err == f"{error}\n"
 
 
+def test_memory_that_ran_out_is_one_sentence(capsys):
+    def command():
+        import numpy as np
+
+        np.empty((1 << 20, 1 << 30), np.uint8)
+
+    assert cli.run(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("The memory of this machine ran out (Unable to allocate 1.00 PiB") and said.count("\n") == 1
+
+
 def test_an_error_that_came_through_gin_stays_one_sentence(capsys):
     import gin
 

@@ -132,9 +132,10 @@ def check_flags(module: str) -> None:
 def run(command: Callable[[], Any]) -> int:
     """Runs a command's work and returns its exit status.
 
-    0 where it did what was asked, 2 for a value that cannot be used (UserError), 1 where something could
-    not be saved (SaveError) or another worker stopped or was lost (StoppedWorkerError, LostWorkerError), 130 for
-    Ctrl-C; each with one sentence on standard error. Anything else is a bug and keeps its traceback.
+    0 where it did what was asked; 2 for a value that cannot be used (UserError) and for too little memory; 1 where
+    something could not be saved (SaveError) or another worker stopped or was lost (StoppedWorkerError,
+    LostWorkerError); 130 for Ctrl-C; each with one sentence on standard error. Anything else is a bug and keeps its
+    traceback.
     """
     # TensorFlow's native notes would hide the sentence; its Python errors are not touched by this.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -148,6 +149,10 @@ def run(command: Callable[[], Any]) -> int:
         return _say(error, 1)
     except LostWorkerError as error:
         return _say(error, shown_status(LOST))
+    except MemoryError as error:  # of NumPy and Python; TensorFlow's own is explained where it arises
+        what = f" ({str(error).rstrip('.')})" if str(error) else ""
+        remedy = "ask for fewer or smaller pictures, or lower training.task_batch"
+        return _say(UserError(f"The memory of this machine ran out{what}: {remedy}."), 2)
     except KeyboardInterrupt as interrupt:
         print(str(interrupt) or "Interrupted.", file=sys.stderr)
         return 130
