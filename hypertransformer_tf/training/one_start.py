@@ -11,7 +11,6 @@ from hypertransformer_tf.data.images_by_class import ImagesByClass
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import LostWorkerError, SaveError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
-from hypertransformer_tf.evaluation.pixel_baseline import pixel_accuracy
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.kept_memory import keep_freed_memory
 from hypertransformer_tf.quiet_import import import_quietly
@@ -161,6 +160,8 @@ class OneStart:
         accuracy, step = loop.measure_best(test, settings.episodes, settings.query_batches, logging.warning)
         measured = {"test/step": step, "test/accuracy": accuracy.mean, "test/interval_95": accuracy.interval_95}
         if settings.pixel_baseline and self._peers.is_chief:
+            from hypertransformer_tf.evaluation.pixel_baseline import pixel_accuracy  # late: it imports TensorFlow
+
             pixels = pixel_accuracy(test, min(settings.episodes, PIXEL_EPISODES))
             measured.update({"test/pixel_accuracy": pixels.mean, "test/pixel_interval_95": pixels.interval_95})
         return measured
