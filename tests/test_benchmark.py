@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_runs import TINY, experiment_of, glyphs, run_here, tree, write_gin
+from small_runs import SMALL, TINY, experiment_of, glyphs, run_here, tree, write_gin
 
 from hypertransformer_tf.benchmarks.scaling_model import Measured
 from hypertransformer_tf.training.build import build_training
@@ -67,7 +67,9 @@ def test_costs_are_what_a_prediction_is_made_from(result, tmp_path):
     assert measured.task_batch / measured.step_seconds == pytest.approx(result["episodes_per_second"])
 
 
-@pytest.mark.parametrize("flags", [("--costs",), ("--costs", "--json", "--sweep")])
+@pytest.mark.parametrize(
+    "flags", [("--costs",), ("--costs", "--json", "--sweep"), ("--costs", "--json", "--beside=a.gin")]
+)
 def test_costs_are_for_a_program_to_read(flags, monkeypatch, capsys):
     assert run_here(monkeypatch, "benchmark", "--gin_file=quickstart.gin", *flags) == 2
     assert "--costs goes with --json, and not with --sweep" in capsys.readouterr().err
@@ -75,3 +77,46 @@ def test_costs_are_for_a_program_to_read(flags, monkeypatch, capsys):
 
 def test_nothing_is_kept(result, folder):
     assert set(tree(folder)) == {"tiny.gin"}
+
+
+@pytest.fixture(scope="module")
+def in_turns(folder):
+    """What `bin/benchmark --json --beside` prints of a model and of one that does four times as much at a time."""
+    one = write_gin(folder / "one.gin", "training.task_batch = 2", "episodes.queries_per_class = 1")
+    much = write_gin(folder / "much.gin", "training.task_batch = 2", "episodes.queries_per_class = 14")
+    baseline = ("method.name = 'prototypical'", "training.task_batch = 2")
+    other = write_gin(folder / "other.gin", *baseline, settings=SMALL)
+    flags = (f"--gin_file={one}", f"--beside={much}", f"--beside={other}", "--seconds=1", "--json")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.chdir(folder)
+        assert run_here(patch, "benchmark", *flags) == 0
+    for name in ("one.gin", "much.gin", "other.gin"):
+        (folder / name).unlink()
+    return json.loads(out.getvalue())["speeds"]
+
+
+def test_configurations_beside_each_other_are_each_measured_and_in_order(in_turns):
+    assert [each["gin_file"].rsplit("/", 1)[1] for each in in_turns] == ["one.gin", "much.gin", "other.gin"]
+    assert in_turns[0]["times_as_long"] == 1
+    # The medians of times and of ratios are of different turns, so that one may be off in a noisy moment.
+    for each in in_turns:
+        ratio = in_turns[0]["episodes_per_second"] / each["episodes_per_second"]
+        assert ratio == pytest.approx(each["times_as_long"], rel=0.5)
+
+
+def test_more_work_takes_longer(in_turns):
+    assert in_turns[1]["times_as_long"] > 1.2
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (("--beside=paper/omniglot_1shot_pixels.gin",), "omniglot_1shot_pixels.gin has method.name = 'pixels'"),
+        (("--beside=quickstart.gin", "--sweep"), "--sweep and --beside do not go together"),
+        (("--beside=quickstart.gin", "--strategy=multi_worker"), "--beside measures this machine alone"),
+        (("--beside=gone.gin",), "gone.gin"),
+    ],
+)
+def test_what_cannot_be_measured_beside_another_is_refused(flags, said, monkeypatch, capsys):
+    assert run_here(monkeypatch, "benchmark", "--gin_file=quickstart.gin", *flags) == 2
+    assert said in capsys.readouterr().err

@@ -27,7 +27,8 @@ def names(files, ending):
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_tables_are_made_from_the_results(budget):
     files = committed(budget)
-    for name, content in outputs_of(read_index(), RESULTS, budget, names(files, ".md"), []).items():
+    tables = [name for name in names(files, ".md") if name != "trainings"]
+    for name, content in outputs_of(read_index(), RESULTS, budget, tables, []).items():
         assert files[name] == content, f"bin/reproduce --results=docs/results --outputs_only makes {name} again"
 
 

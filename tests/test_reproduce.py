@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hypertransformer_tf.reproduction.reproduce import listing, reproduce
 from hypertransformer_tf.reproduction.results import read_results
 
 FIRST, SECOND = "omniglot_5shot_logits_only_4ch", "omniglot_1shot_logits_only_4ch"
+BESIDE_SECOND = "omniglot_1shot_prototypical_4ch"
 
 
 class Commands:
@@ -32,7 +34,7 @@ class Commands:
         values = dict(flag.removeprefix("--").split("=", 1) for flag in flags if "=" in flag)
         self.asked.append((name, values))
         if name == "benchmark":
-            return json.dumps({"episodes_per_second": 40.0})
+            return self._speeds([flag.split("=", 1)[1] for flag in flags if flag.startswith("--beside=")])
         if name == "evaluate":
             return json.dumps({"accuracy": 0.9})
         row = values["run_dir"].split(os.sep)[-2]
@@ -40,6 +42,14 @@ class Commands:
             raise self.fails[row]
         self._leave_a_run(values)
         return ""
+
+    def _speeds(self, beside):
+        if not beside:
+            return json.dumps({"episodes_per_second": 40.0})
+        if "beside" in self.fails:
+            raise self.fails["beside"]
+        speeds = [{"episodes_per_second": 40.0 / (place + 1)} for place in range(len(beside) + 1)]
+        return json.dumps({"speeds": speeds})
 
     def _leave_a_run(self, values):
         folder = values["run_dir"]
@@ -92,6 +102,7 @@ def test_rows_are_trained_measured_and_shown(commands, tmp_path):
     assert str(tmp_path) not in json.dumps([seed.command + seed.machine for seed in result.seeds])
     made = {path.name for path in (tmp_path / "results" / "40_steps").iterdir()}
     assert {"table_4.md", "table_4.csv", "figure_3.png", "figure_3.svg"} <= made
+    assert {"trainings.md", "trainings.csv"} <= made
     assert "55.0 +-" in (tmp_path / "results/40_steps/table_4.md").read_text()
 
 
@@ -116,10 +127,44 @@ def test_a_row_that_fails_does_not_stop_the_others_and_is_tried_again(commands, 
 
 def test_minutes_become_steps_once_and_stay_so(commands, monkeypatch):
     run(rows=[FIRST], budget=Budget(minutes=2))
-    monkeypatch.setattr(child_commands, "measured_speed", None)  # another seed asks for no speed again
+    monkeypatch.setattr(child_commands, "measured_speeds", None)  # another seed asks for no speed again
     run(rows=[FIRST], budget=Budget(minutes=2), seeds=2)
     files = {values["gin_file"] for name, values in commands.asked if name == "train"}
     assert len(files) == 1 and "training.steps = 600\n" in open(files.pop(), encoding="utf-8").read()
+
+
+def steps_of(commands):
+    """Steps of each row that was trained."""
+    files = [values["gin_file"] for name, values in commands.asked if name == "train"]
+    texts = {file.split(os.sep)[-2]: open(file, encoding="utf-8").read() for file in files}
+    return {row: int(text.split("training.steps = ")[1].split()[0]) for row, text in texts.items()}
+
+
+def test_speeds_of_rows_that_are_compared_are_measured_in_turns(commands):
+    _, said = run(rows=[FIRST, SECOND, BESIDE_SECOND], budget=Budget(minutes=2))
+    measured = [values for name, values in commands.asked if name == "benchmark"]
+    assert [SECOND in each["gin_file"] and BESIDE_SECOND in each.get("beside", "") for each in measured] == [
+        True,
+        False,
+    ]
+    assert steps_of(commands) == {FIRST: 600, SECOND: 600, BESIDE_SECOND: 300}
+    assert f"{BESIDE_SECOND}: 20.0 episodes/s here, so 2 minutes are 300 steps" in said
+
+
+def test_rows_that_cannot_be_measured_together_are_measured_alone(commands):
+    commands.fails["beside"] = child_commands.CommandError("the data is away.", True)
+    done, _ = run(rows=[SECOND, BESIDE_SECOND], budget=Budget(minutes=2))
+    assert done and steps_of(commands) == {SECOND: 600, BESIDE_SECOND: 600}
+
+
+def test_other_seeds_take_the_steps_of_those_that_are_there_also_where_their_runs_are_gone(commands, tmp_path):
+    run(rows=[SECOND, BESIDE_SECOND], budget=Budget(minutes=2))
+    shutil.rmtree(tmp_path / "runs")
+    commands.asked.clear()
+    run(rows=[SECOND, BESIDE_SECOND], budget=Budget(minutes=2), seeds=2)
+    assert "benchmark" not in [name for name, _ in commands.asked]
+    assert [seed for _, seed in commands.trained()] == ["seed_1", "seed_1"]
+    assert steps_of(commands) == {SECOND: 600, BESIDE_SECOND: 300}
 
 
 def test_tables_and_figures_made_again_are_the_same_bytes(commands, tmp_path):
@@ -294,7 +339,7 @@ def test_a_row_without_its_data_is_skipped_and_named_and_the_others_are_run(tmp_
 
 
 def test_the_oracle_is_trained_by_its_own_recipe_whatever_the_budget(commands, monkeypatch, tmp_path):
-    monkeypatch.setattr(child_commands, "measured_speed", None)  # minutes of meta-training are not asked for
+    monkeypatch.setattr(child_commands, "measured_speeds", None)  # minutes of meta-training are not asked for
     row = "omniglot_oracle_4ch"
     for budget in (Budget(minutes=2), Budget(steps=40)):
         assert run(rows=[row], budget=budget)[0]

@@ -58,10 +58,13 @@ def run_command(command: str, flags: Sequence[str], log: Optional[pathlib.Path] 
     return out
 
 
-def measured_speed(gin_file: pathlib.Path, data_dir: Optional[str]) -> float:
-    """Episodes per second that a configuration trains at here. Raises CommandError."""
-    flags = [f"--gin_file={gin_file}", "--seconds=10", "--json", *data_flag(data_dir)]
-    return float(_last_json(run_command("benchmark", flags))["episodes_per_second"])
+def measured_speeds(gin_files: Sequence[pathlib.Path], data_dir: Optional[str]) -> list[float]:
+    """Episodes per second that configurations train at here, measured in turns. Raises CommandError."""
+    first, *others = gin_files
+    flags = [f"--gin_file={first}", *(f"--beside={other}" for other in others)]
+    flags += ["--seconds=10", "--json", *data_flag(data_dir)]
+    measured = _last_json(run_command("benchmark", flags))
+    return [float(each["episodes_per_second"]) for each in (measured["speeds"] if others else [measured])]
 
 
 def measured_accuracy(run_dir: pathlib.Path, split: str, episodes: int, data_dir: Optional[str]) -> float:

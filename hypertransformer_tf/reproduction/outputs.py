@@ -8,6 +8,7 @@ from hypertransformer_tf.reproduction.figures import draw_figure
 from hypertransformer_tf.reproduction.index import IndexRow, in_parts
 from hypertransformer_tf.reproduction.results import read_results
 from hypertransformer_tf.reproduction.tables import csv_table, markdown_table
+from hypertransformer_tf.reproduction.trainings import trainings_csv, trainings_markdown
 from hypertransformer_tf.runs.atomic_file import write_atomically
 
 
@@ -15,6 +16,8 @@ def outputs_of(
     index: Sequence[IndexRow], folder: pathlib.Path, budget: str, tables: Sequence[str], figures: Sequence[str]
 ) -> dict[str, bytes]:
     """Tables (Markdown, CSV) and figures (PNG, SVG) by file name, made from the JSON files alone.
+
+    `trainings` lists what was trained on that budget, whatever the tables asked for.
 
     Args:
       index: all rows.
@@ -35,6 +38,8 @@ def outputs_of(
     for name in figures:
         for kind, drawn in draw_figure(name, budget, by_figure[name], results).items():
             content[f"{name}.{kind}"] = drawn
+    content["trainings.md"] = trainings_markdown(budget, results).encode()
+    content["trainings.csv"] = trainings_csv(results).encode()
     return content
 
 

@@ -13,7 +13,9 @@ from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.child_commands import CommandError
 from hypertransformer_tf.reproduction.index import IndexRow, in_parts, read_index, select_rows
 from hypertransformer_tf.reproduction.outputs import write_outputs
+from hypertransformer_tf.reproduction.places import Places
 from hypertransformer_tf.reproduction.results import DONE, budgets_in, read_results
+from hypertransformer_tf.reproduction.row_files import measured_row_speed, write_files_of_minutes
 from hypertransformer_tf.reproduction.row_plan import (
     RowPlan,
     Speeds,
@@ -23,7 +25,7 @@ from hypertransformer_tf.reproduction.row_plan import (
     seconds_of,
     work_of,
 )
-from hypertransformer_tf.reproduction.run_row import Places, measured_row_speed, run_row
+from hypertransformer_tf.reproduction.run_row import run_row
 from hypertransformer_tf.runs.local_path import local_path
 
 
@@ -180,6 +182,7 @@ def _run_all(
     say: Callable[[str], None],
 ) -> bool:
     """Runs the rows; whether any is not done."""
+    write_files_of_minutes(plans, experiments, budget, places, speeds, say)
     failed = False
     for plan in plans:
         result = run_row(plan, experiments[plan.name], budget, places, speeds, say)

@@ -23,12 +23,16 @@ class RowPlan:
       name, file: the row.
       seeds: that are to be trained.
       with_training_accuracy: whether to measure on the training classes too.
+      beside: panel and column of its table: rows that share them are compared with each other.
+      known_steps: that models of this row were trained for on this budget; None where there are none yet.
     """
 
     name: str
     file: str
     seeds: tuple[int, ...]
     with_training_accuracy: bool
+    beside: tuple[str, str] = ("", "")
+    known_steps: Optional[int] = None
 
 
 def plan_rows(
@@ -41,10 +45,12 @@ def plan_rows(
     with_training = {row.name for row in index if row.table in WITH_TRAINING_ACCURACY}
     plans: dict[str, RowPlan] = {}
     for row in rows:
-        done = {seed.seed for seed in known[row.name].seeds} if row.name in known else set()
-        missing = tuple(seed for seed in range(seeds) if seed not in done)
+        models = known[row.name].seeds if row.name in known else ()
+        missing = tuple(seed for seed in range(seeds) if seed not in {model.seed for model in models})
         if missing:
-            plans[row.name] = RowPlan(row.name, row.file, missing, row.name in with_training)
+            steps = models[0].steps if models else None
+            plan = RowPlan(row.name, row.file, missing, row.name in with_training, (row.panel, row.x), steps)
+            plans.setdefault(row.name, plan)
     return list(plans.values())
 
 

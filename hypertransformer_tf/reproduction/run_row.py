@@ -1,15 +1,14 @@
 """Training and measuring the models of one row; what is finished is kept, what was cut off goes on."""
 
-import dataclasses
 import datetime
 import json
 import pathlib
 from typing import Any, Callable, Optional
 
-from hypertransformer_tf.experiment import Experiment, load_experiment
+from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.reproduction import child_commands
 from hypertransformer_tf.reproduction.budget import Budget
-from hypertransformer_tf.reproduction.composed_file import composed_text, steps_of
+from hypertransformer_tf.reproduction.places import Places
 from hypertransformer_tf.reproduction.results import (
     DONE,
     FAILED,
@@ -20,28 +19,9 @@ from hypertransformer_tf.reproduction.results import (
     result_file,
     write_result,
 )
-from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds, work_of
-from hypertransformer_tf.runs.atomic_file import write_atomically
+from hypertransformer_tf.reproduction.row_files import gin_file_of
+from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds
 from hypertransformer_tf.runs.metrics_file import read_metrics
-
-
-@dataclasses.dataclass(frozen=True)
-class Places:
-    """Where things lie.
-
-    Attributes:
-      results: JSON files, tables and figures, to be kept.
-      runs: run directories and what is known of this machine.
-      data_dir: as for `train`.
-    """
-
-    results: pathlib.Path
-    runs: pathlib.Path
-    data_dir: Optional[str] = None
-
-    def row(self, budget: Budget, name: str) -> pathlib.Path:
-        """The folder of a row's runs."""
-        return self.runs / budget.name / name
 
 
 def run_row(
@@ -74,7 +54,7 @@ def run_row(
     seeds = known.seeds if known else ()
     state, reason = DONE, ""
     try:
-        gin_file = _gin_file(plan, experiment, budget, places, speeds, say)
+        gin_file = gin_file_of(plan, experiment, budget, places, speeds, say)
         for seed in plan.seeds:
             seeds += (_run_seed(plan, experiment, seed, gin_file, budget, places, say),)
             write_result(path, RowResult(plan.name, budget.name, DONE, "", seeds))
@@ -94,36 +74,6 @@ def _has_begun(plan: RowPlan, budget: Budget, places: Places) -> bool:
 
 def _run_dir(plan: RowPlan, seed: int, budget: Budget, places: Places) -> pathlib.Path:
     return places.row(budget, plan.name) / f"seed_{seed}"
-
-
-def _gin_file(
-    plan: RowPlan, experiment: Experiment, budget: Budget, places: Places, speeds: Speeds, say: Callable[[str], None]
-) -> pathlib.Path:
-    """The row's composed file; once it is there it is not changed, so that runs can be continued."""
-    folder = places.row(budget, plan.name)
-    path = folder / f"{plan.name}.gin"
-    if path.exists():
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    own = budget.of_method(experiment.method.is_meta_trained)
-    steps = own.steps
-    if own.minutes is not None:
-        speed = measured_row_speed(plan, experiment, budget, places)
-        speeds.add(plan.name, budget.is_full, speed, work_of(experiment))
-        steps = steps_of(own, speed, load_experiment("recipe/budget.gin").training.task_batch)
-        say(f"{plan.name}: {speed:.1f} episodes/s here, so {own.minutes:g} minutes are {steps} steps")
-    write_atomically(path, composed_text(plan.file, steps, experiment).encode())
-    return path
-
-
-def measured_row_speed(plan: RowPlan, experiment: Experiment, budget: Budget, places: Places) -> float:
-    """Episodes per second of a row here, with the recipe that the budget chooses. Raises CommandError."""
-    folder = places.row(budget, plan.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    trial = folder / "speed.gin"
-    steps = None if budget.is_full else 1000  # as many as the schedule needs to be one
-    trial.write_text(composed_text(plan.file, steps, experiment), encoding="utf-8")
-    return child_commands.measured_speed(trial.resolve(), places.data_dir)
 
 
 def _run_seed(

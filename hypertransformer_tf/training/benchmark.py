@@ -92,14 +92,20 @@ def benchmark(
       UserError: a value that cannot be used.
     """
     check_strategy(strategy)
+    experiment = load_trainable(gin_file, gin_bindings, data_dir)
+    with origins_said(experiment.origins):
+        return _benchmark(gin_file, experiment, seconds, strategy, costs)
+
+
+def load_trainable(gin_file: str, gin_bindings: Sequence[str] = (), data_dir: Optional[str] = None) -> Experiment:
+    """A configuration that has a training step. Raises UserError."""
     experiment = load_experiment(gin_file, gin_bindings, data_dir)
     if not experiment.method.is_meta_trained:
         raise UserError(
             f"{gin_file} has method.name = {experiment.method.name!r}, which is not meta-trained: there is no step to "
             "measure; give another file."
         )
-    with origins_said(experiment.origins):
-        return _benchmark(gin_file, experiment, seconds, strategy, costs)
+    return experiment
 
 
 def _benchmark(gin_file: str, experiment: Experiment, seconds: float, strategy: str, costs: bool) -> Benchmark:
