@@ -75,4 +75,6 @@ def _signature(directory: pathlib.Path, name: str):
 
 
 if __name__ == "__main__":
+    # As in the fast tests: rewriting graphs takes longer than what these few steps compute.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     {"write": write, "go_on": go_on}[sys.argv[1]](pathlib.Path(sys.argv[2]))

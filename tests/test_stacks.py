@@ -3,6 +3,7 @@
 HT_OTHER_STACK_PYTHON names a Python of the other stack, with the extra it needs and pytest: BUILD_NOTES.md.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -15,6 +16,7 @@ from stack_exchange import RUNS
 
 HERE = pathlib.Path(__file__).resolve().parent
 VARIABLE = "HT_OTHER_STACK_PYTHON"
+WAYS = ("from here to the other", "from the other to here")
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +39,26 @@ def _run(python, action, folder, cache):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-@pytest.fixture(scope="module", params=["from here to the other", "from the other to here"])
-def exchanged(request, other_python, tmp_path_factory, cache_of_this_run):
-    """The folder in which one stack wrote and the other went on."""
-    writer, reader = sys.executable, other_python
-    if request.param.startswith("from the other"):
-        writer, reader = reader, writer
-    folder = tmp_path_factory.mktemp("exchange")
-    _run(writer, "write", folder, cache_of_this_run)
-    _run(reader, "go_on", folder, cache_of_this_run)
+def _exchange(writer, reader, folder, cache):
+    _run(writer, "write", folder, cache)
+    _run(reader, "go_on", folder, cache)
     return folder
+
+
+@pytest.fixture(scope="module")
+def exchanges(other_python, tmp_path_factory, cache_of_this_run):
+    """The folders in which one stack wrote and the other went on, both ways at the same time."""
+    pythons = sys.executable, other_python
+    with concurrent.futures.ThreadPoolExecutor(len(WAYS)) as pool:
+        yield {
+            way: pool.submit(_exchange, *order, tmp_path_factory.mktemp("exchange"), cache_of_this_run)
+            for way, order in zip(WAYS, (pythons, pythons[::-1]))
+        }
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def exchanged(request, exchanges):
+    return exchanges[request.param].result()
 
 
 @pytest.mark.slow
