@@ -45,8 +45,10 @@ def test_in_full_everything_is_the_rows(tmp_path):
 
 
 def test_minutes_become_steps():
-    assert steps_of(Budget(minutes=2), episodes_per_second=80.0, task_batch=8) == 1200
-    assert steps_of(Budget(minutes=0.001), episodes_per_second=1.0, task_batch=8) == 1
+    with own_configuration():
+        assert load_experiment("recipe/budget.gin").training.task_batch == 8
+        assert steps_of(Budget(minutes=2), episodes_per_second=80.0) == 1200
+        assert steps_of(Budget(minutes=0.001), episodes_per_second=1.0) == 1
 
 
 def test_a_baseline_has_our_schedule_and_its_own_method(tmp_path):

@@ -1,10 +1,11 @@
 """The gin file that a row is trained from: the row's own, and on a budget our recipe, length and start behind it."""
 
+import functools
 import pathlib
 from typing import Optional
 
 from hypertransformer_tf.cnn.architecture import reads_whole_map
-from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.reproduction.budget import Budget
 
 _WARMUP, _LONGEST_WARMUP = 0.3, 1_000  # of the steps; steps
@@ -82,6 +83,12 @@ def _what_does_not_fit(row: Experiment) -> list[str]:
     return lines
 
 
-def steps_of(budget: Budget, episodes_per_second: float, task_batch: int) -> int:
+@functools.cache
+def episodes_of_a_step() -> int:
+    """The task batch of our recipe for budgets."""
+    return load_experiment("recipe/budget.gin").training.task_batch
+
+
+def steps_of(budget: Budget, episodes_per_second: float) -> int:
     """Steps that fit into a budget of minutes."""
-    return max(1, int(60 * (budget.minutes or 0) * episodes_per_second / task_batch))
+    return max(1, int(60 * (budget.minutes or 0) * episodes_per_second / episodes_of_a_step()))

@@ -3,7 +3,7 @@
 import pathlib
 from typing import Callable, Mapping, Optional, Sequence
 
-from hypertransformer_tf.experiment import Experiment, load_experiment
+from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.reproduction import child_commands
 from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.composed_file import composed_text, steps_of
@@ -82,7 +82,7 @@ def _minutes_in_steps(
     plan: RowPlan, experiment: Experiment, budget: Budget, speed: float, speeds: Speeds, say: Callable[[str], None]
 ) -> int:
     speeds.add(plan.name, budget.is_full, speed, work_of(experiment))
-    steps = steps_of(budget, speed, load_experiment("recipe/budget.gin").training.task_batch)
+    steps = steps_of(budget, speed)
     say(f"{plan.name}: {speed:.1f} episodes/s here, so {budget.minutes:g} minutes are {steps} steps")
     return steps
 

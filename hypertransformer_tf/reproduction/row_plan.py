@@ -7,11 +7,11 @@ from typing import Optional, Sequence
 
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.reproduction.budget import Budget
+from hypertransformer_tf.reproduction.composed_file import episodes_of_a_step
 from hypertransformer_tf.reproduction.index import WITH_TRAINING_ACCURACY, IndexRow
 from hypertransformer_tf.reproduction.results import RowResult
 from hypertransformer_tf.runs.atomic_file import write_atomically
 
-_BUDGET_TASK_BATCH = 8  # of gin/recipe/fast.gin; only the estimate of the time rests on it
 _SECONDS_AROUND_TRAINING = 90.0  # imports, compilation and the measurement, per model
 
 
@@ -108,7 +108,7 @@ def episodes_to_train(experiment: Experiment, budget: Budget) -> float:
         images = experiment.evaluation.episodes * experiment.oracle.steps * experiment.oracle.batch
         return images / experiment.episodes.images
     training = experiment.training
-    return training.steps * training.task_batch if budget.is_full else (budget.steps or 0) * _BUDGET_TASK_BATCH
+    return training.steps * training.task_batch if budget.is_full else (budget.steps or 0) * episodes_of_a_step()
 
 
 def seconds_of(budget: Budget, speed: Optional[float], episodes: float) -> Optional[float]:
