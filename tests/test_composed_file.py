@@ -29,6 +29,7 @@ def test_on_a_budget_the_cnn_and_the_episodes_are_the_rows(tmp_path, row):
     assert ours.transformer.variant == authors.transformer.variant
     assert ours.optimizer.name == "adam" and ours.training.steps == 200
     assert ours.optimizer.learning_rate == 0.0014  # not that of the authors' gradient descent
+    assert ours.transformer.attention_scale == 0.1 and authors.transformer.attention_scale == 1
     assert (ours.optimizer.warmup_steps, ours.optimizer.decay_steps) == (60, 140)
     assert (ours.loss.shared_head > 0) == (authors.features.shared_layers > 0)
     assert ours.training.validate_every == 25 and ours.training.checkpoint_every == 10

@@ -206,6 +206,36 @@ def test_classes_begin_near_the_means_of_their_maps_where_the_logits_layer_reads
     assert (of_own.min() > alike[~np.eye(3, dtype=bool)].max() + 0.3) == copies
 
 
+def _variation(scale, variant="encoder", **arguments):
+    """How much blocks differ between episodes as training begins, relative to what they have in common."""
+    keras.utils.set_random_seed(0)
+    config = dataclasses.replace(CONFIG, embedding_dim=16, heads=1, variant=variant, attention_scale=scale)
+    layer = _generator(config, **arguments)
+    layer.build(ACTIVATIONS.shape)
+    activations = np.random.default_rng(1).normal(size=(16, 3, 7, 7, 2)).astype(np.float32)
+    blocks = np.array(layer(activations, np.tile(np.arange(3, dtype=np.int32), (16, 1))))[..., :7]
+    return np.mean(blocks.std(0)) / np.abs(blocks.mean(0)).mean()
+
+
+@pytest.mark.parametrize("variant", ["encoder", pytest.param("encoder_decoder", marks=pytest.mark.slow), "separate"])
+def test_kernels_of_all_episodes_begin_nearly_alike_where_attention_begins_small(variant):
+    usual, small = (_variation(scale, variant, shared_size=0) for scale in (1.0, 0.1))
+    assert small < usual / 3
+
+
+def test_classes_do_not_begin_alike_as_kernels_do():
+    config = dataclasses.replace(CONFIG, attention_scale=0.1)
+    scaled, usual = (
+        WeightGenerator(3, (3, 7), each, None, 3, tokens_are_classes=True, name="generator")
+        for each in (config, CONFIG)
+    )
+    for layer in (scaled, usual):
+        keras.utils.set_random_seed(0)
+        layer.build(ACTIVATIONS.shape)
+    for own, other in zip(scaled.weights, usual.weights):
+        np.testing.assert_array_equal(reference.value(own), reference.value(other))
+
+
 def _right_about_others_of_their_classes(spread, shape, **changes):
     """Accuracy on other samples of what is generated of one labelled sample and ten unlabelled ones of each class.
 

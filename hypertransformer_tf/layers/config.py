@@ -98,6 +98,8 @@ class TransformerConfig:
       dropout: rate of dropout on the output of attention and feed-forward network, while training.
       output_scale: initial gamma of the last layer norm, and so the size of the weights that are written when training
         begins: 1 is the authors'; smaller weights change faster.
+      attention_scale: in the generators of convolutions, what attention adds begins so many times as large: where it is
+        small, the kernels of all episodes begin nearly alike, as kernels that are trained are, and differ once that helps.
       separate_ignores_mask: the `separate` variant reads masked samples too, as the authors' program does.
       match_labels: the logits' weight tokens begin with the embeddings of their classes, and keys equal to queries, so
         that each attends to the samples of its class from the first step (the construction of the paper's Section
@@ -123,6 +125,7 @@ class TransformerConfig:
     output_scale: float = 1.0
     match_labels: bool = False
     spread_labels: bool = False
+    attention_scale: float = 1.0
     separate_ignores_mask: bool = False
 
     def __post_init__(self) -> None:
@@ -143,6 +146,7 @@ class TransformerConfig:
         require_flag("transformer.skip_last_nonlinearity", self.skip_last_nonlinearity)
         require_rate("transformer.dropout", self.dropout)
         require_number_between("transformer.output_scale", self.output_scale, 1e-6, 1e6)
+        require_number_between("transformer.attention_scale", self.attention_scale, 1e-6, 1e6)
         require_flag("transformer.match_labels", self.match_labels)
         if self.match_labels and self.variant != "encoder":
             raise UserError("transformer.match_labels = True needs transformer.variant = 'encoder'.")

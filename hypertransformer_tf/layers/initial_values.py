@@ -27,6 +27,14 @@ def scale_output(last: Union[EncoderLayer, DecoderLayer], scale: float) -> None:
     norm.gamma.assign(tf.fill(norm.gamma.shape, scale))
 
 
+def scale_attention(layers: Sequence[Union[EncoderLayer, DecoderLayer]], scale: float) -> None:
+    """Makes what each attention of a transformer adds so many times as large."""
+    for layer in layers:
+        attentions = [layer.self_attention] + ([layer.cross_attention] if isinstance(layer, DecoderLayer) else [])
+        for attention in attentions:
+            _scale(attention.output_projection.kernel, scale)
+
+
 def match_labels(samples: SampleTokens, weights: WeightTokens, encoder: Sequence[EncoderLayer]) -> None:
     """Lets the weight token of a class attend to its samples: the same embeddings, and keys equal to queries."""
     weights.weight_embeddings.assign(samples.label_embeddings[: weights.tokens])
@@ -110,9 +118,9 @@ def _prefer(attention: MultiHeadAttention, direction: np.ndarray) -> None:
 
 def _add_little(encoder: Sequence[EncoderLayer]) -> None:
     for layer in encoder:
-        _make_small(layer.self_attention.output_projection.kernel)
+        _scale(layer.self_attention.output_projection.kernel, _SMALL)
         if layer.feed_forward is not None:
-            _make_small(layer.feed_forward.outer.kernel)
+            _scale(layer.feed_forward.outer.kernel, _SMALL)
 
 
 def _copy(attention: MultiHeadAttention, first: int, size: int) -> None:
@@ -126,5 +134,5 @@ def _copy(attention: MultiHeadAttention, first: int, size: int) -> None:
     output.assign(free * tf.convert_to_tensor(output) + moved)
 
 
-def _make_small(kernel: Any) -> None:
-    kernel.assign(_SMALL * tf.convert_to_tensor(kernel))
+def _scale(kernel: Any, scale: float) -> None:
+    kernel.assign(scale * tf.convert_to_tensor(kernel))

@@ -84,8 +84,10 @@ class WeightGenerator(keras.layers.Layer):
         self._set_initial_values()
 
     def _set_initial_values(self) -> None:
-        """Starts from what `output_scale`, `match_labels` and `spread_labels` ask for; see `TransformerConfig`."""
+        """Starts from what `TransformerConfig` asks for in `output_scale`, `attention_scale` and what is about labels."""
         initial_values.scale_output((self.decoder or self.encoder)[-1], self.config.output_scale)
+        if not self.tokens_are_classes:
+            initial_values.scale_attention([*self.encoder, *self.decoder], self.config.attention_scale)
         if self.config.match_labels and self.tokens_are_classes:
             initial_values.match_labels(self.sample_tokens, self.weight_tokens, self.encoder)
             inputs = self.layout.size - 1  # of the logits layer: a block ends with the bias

@@ -26,6 +26,7 @@ _MAY_DIFFER = {
     "transformer.output_scale",
     "transformer.match_labels",
     "transformer.spread_labels",
+    "transformer.attention_scale",
 }
 
 _Settings = Mapping[str, Mapping[str, Any]]
