@@ -31,7 +31,12 @@ FOLDERS = (
     "benchmarks",
     "commands",
 )
-GUIDES = {"Serving": "serving/README.md", "Several devices and machines": "scaling/README.md"}
+GUIDES = {
+    "How good the classifiers are": "classifiers.md",
+    "Serving": "serving/README.md",
+    "Several devices and machines": "scaling/README.md",
+    "Moving from the authors' program": "authors_program.md",
+}
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:

@@ -99,7 +99,7 @@ class TransformerConfig:
       output_scale: initial gamma of the last layer norm, and so the size of the weights that are written when training
         begins: 1 is the authors'; smaller weights change faster.
       attention_scale: in the generators of convolutions, what attention adds begins so many times as large: where it is
-        small, the kernels of all episodes begin nearly alike, as kernels that are trained are, and differ once that helps.
+        small, the kernels of all episodes begin nearly alike, as trained ones would be, and differ once that helps.
       separate_ignores_mask: the `separate` variant reads masked samples too, as the authors' program does.
       match_labels: the logits' weight tokens begin with the embeddings of their classes, and keys equal to queries, so
         that each attends to the samples of its class from the first step (the construction of the paper's Section

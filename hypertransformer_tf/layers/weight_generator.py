@@ -84,7 +84,7 @@ class WeightGenerator(keras.layers.Layer):
         self._set_initial_values()
 
     def _set_initial_values(self) -> None:
-        """Starts from what `TransformerConfig` asks for in `output_scale`, `attention_scale` and what is about labels."""
+        """Starts from what the scales, `match_labels` and `spread_labels` ask for; see `TransformerConfig`."""
         initial_values.scale_output((self.decoder or self.encoder)[-1], self.config.output_scale)
         if not self.tokens_are_classes:
             initial_values.scale_attention([*self.encoder, *self.decoder], self.config.attention_scale)
