@@ -115,6 +115,7 @@ def test_more_work_takes_longer(in_turns):
         (("--beside=quickstart.gin", "--sweep"), "--sweep and --beside do not go together"),
         (("--beside=quickstart.gin", "--strategy=multi_worker"), "--beside measures this machine alone"),
         (("--beside=gone.gin",), "gone.gin"),
+        (("--beside=paper/omniglot_1shot_all_layers_8ch.gin", "--gin_bindings=episodes.n_way = 2000"), "2000"),
     ],
 )
 def test_what_cannot_be_measured_beside_another_is_refused(flags, said, monkeypatch, capsys):

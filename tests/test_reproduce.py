@@ -153,8 +153,9 @@ def test_speeds_of_rows_that_are_compared_are_measured_in_turns(commands):
 
 def test_rows_that_cannot_be_measured_together_are_measured_alone(commands):
     commands.fails["beside"] = child_commands.CommandError("the data is away.", True)
-    done, _ = run(rows=[SECOND, BESIDE_SECOND], budget=Budget(minutes=2))
+    done, said = run(rows=[SECOND, BESIDE_SECOND], budget=Budget(minutes=2))
     assert done and steps_of(commands) == {SECOND: 600, BESIDE_SECOND: 600}
+    assert f"{SECOND}, {BESIDE_SECOND}: not measured in turns, but each by itself: the data is away." in said
 
 
 def test_other_seeds_take_the_steps_of_those_that_are_there_also_where_their_runs_are_gone(commands, tmp_path):

@@ -42,7 +42,7 @@ def write_files_of_minutes(
     speeds: Speeds,
     say: Callable[[str], None],
 ) -> None:
-    """Writes the files of rows that are to be compared with each other, after measuring their speeds in turns.
+    """Writes the files of rows that stand in one column of a panel, after measuring their speeds in turns.
 
     On a machine whose speed changes from minute to minute, equal times would be unequal otherwise. Rows of which that
     cannot be said, as data of one is not there, are left to `gin_file_of`.
@@ -66,7 +66,8 @@ def write_files_of_minutes(
         trials = [_trial(plan, experiments[plan.name], budget, places) for plan in group]
         try:
             measured = child_commands.measured_speeds(trials, places.data_dir)
-        except child_commands.CommandError:
+        except child_commands.CommandError as error:
+            say(f"{', '.join(plan.name for plan in group)}: not measured in turns, but each by itself: {error}")
             continue
         for plan, speed in zip(group, measured):
             steps = _minutes_in_steps(plan, experiments[plan.name], budget, speed, speeds, say)

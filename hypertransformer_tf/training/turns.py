@@ -5,11 +5,14 @@ import dataclasses
 import functools
 import statistics
 import time
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence, Union
 
 from hypertransformer_tf.config import origins_said
-from hypertransformer_tf.data.load import load_images
+from hypertransformer_tf.data.images_by_class import ImagesByClass
+from hypertransformer_tf.data.load import load_images, outline_of
+from hypertransformer_tf.episodes.mixture import MixedSampler
 from hypertransformer_tf.episodes.prefetch import Prefetcher
+from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.kept_memory import keep_freed_memory
@@ -64,11 +67,13 @@ def speeds_in_turns(
         raise UserError("--beside measures this machine alone: leave out --strategy=multi_worker.")
     check_strategy(strategy)
     experiments = [load_trainable(gin_file, gin_bindings, data_dir) for gin_file in gin_files]
+    samplers = [_sampler(experiment) for experiment in experiments]  # refuses values before the first model is built
     with contextlib.ExitStack() as open_until_the_end:
         stepped = []
-        for experiment in experiments:
+        for experiment, (images, sampler) in zip(experiments, samplers):
             with origins_said(experiment.origins):
-                stepped.append(open_until_the_end.enter_context(_training(experiment, strategy)))
+                training = _training(experiment, images, sampler, strategy)
+                stepped.append(open_until_the_end.enter_context(training))
         turns: list[list[float]] = [[] for _ in stepped]
         for number in range(TURNS):
             places = range(len(stepped))
@@ -97,11 +102,21 @@ class _Stepped(NamedTuple):
         return (time.perf_counter() - start) / (steps * self.task_batch)
 
 
+def _sampler(experiment: Experiment) -> tuple[ImagesByClass, Union[EpisodeSampler, MixedSampler]]:
+    with origins_said(experiment.origins):
+        experiment.check_image_size()
+        outline = outline_of(experiment.data, experiment.episodes.most_classes)
+        if outline is not None:
+            experiment.training_sampler(outline)  # refuses what the set has not, before it is read
+        images = load_images(experiment.data, experiment.episodes.most_classes)
+        return images, experiment.training_sampler(images)
+
+
 @contextlib.contextmanager
-def _training(experiment: Experiment, strategy: str) -> Iterator[_Stepped]:
-    experiment.check_image_size()
-    images = load_images(experiment.data, experiment.episodes.most_classes)
-    sampler, size = experiment.training_sampler(images), experiment.training.task_batch
+def _training(
+    experiment: Experiment, images: ImagesByClass, sampler: Union[EpisodeSampler, MixedSampler], strategy: str
+) -> Iterator[_Stepped]:
+    size = experiment.training.task_batch
     keep_freed_memory()
     from hypertransformer_tf.training.build import build_training  # late, as what needs TensorFlow: values come first
     from hypertransformer_tf.training.placement import own_batch
