@@ -34,6 +34,26 @@ def with_defaults(old: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mappin
     return filled
 
 
+def without_defaults(configuration: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The parameters that are not at their defaults: {'episodes.n_way': 20, ...}.
+
+    Args:
+      configuration: of `effective_configuration`.
+    """
+    import_configurables()
+    changed = {}
+    for name, values in configuration.items():
+        defaults = _defaults(name)
+        changed.update(
+            {
+                f"{name}.{parameter}": value
+                for parameter, value in values.items()
+                if parameter not in defaults or value != defaults[parameter]
+            }
+        )
+    return changed
+
+
 def configuration_text(*instances: Any) -> str:
     """The same as a gin file that sets every parameter and so repeats the run."""
     lines = []

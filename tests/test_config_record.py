@@ -51,3 +51,9 @@ def test_parameters_that_an_earlier_version_did_not_know_get_their_defaults():
     filled = config_record.with_defaults({"jar": {"litres": 2}, "box": {"a": 1}}, new)
     jar = {"litres": 2, "colours": ["red", "blue"], "owner": None}
     assert filled == {"jar": jar, "mug": {"cups": 4}, "box": {"a": 1}}
+
+
+def test_what_is_not_at_its_default_is_named():
+    changed = config_record.without_defaults(config_record.effective_configuration(Jar(litres=3), Mug()))
+    assert changed == {"jar.litres": 3}
+    assert config_record.without_defaults({"box": {"a": 1}}) == {"box.a": 1}  # of a part that is not known

@@ -55,10 +55,8 @@ def test_a_gin_file_builds_its_model_and_takes_a_step(name, eagerly):
     assert np.isfinite(parts.update.vector).all() and (np.array(parts.update.vector) != before).any()
 
 
-# The rows of the paper are read by test_paper_rows.py too.
-@pytest.mark.parametrize(
-    "name", [pytest.param(each, marks=[pytest.mark.slow] * each.startswith("paper/")) for each in PARTS]
-)
+# The rows of the paper are read by test_paper_rows.py.
+@pytest.mark.parametrize("name", [each for each in PARTS if not each.startswith("paper/")])
 def test_a_part_sets_nothing_that_is_not_there(name):
     _load(name)
 

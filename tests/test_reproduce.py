@@ -14,7 +14,7 @@ from small_runs import ROOT, own_configuration, starts_of, wait_until, write_gin
 from hypertransformer_tf.commands import reproduce as command
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import load_experiment
-from hypertransformer_tf.reproduction import child_commands
+from hypertransformer_tf.reproduction import child_commands, composed_file
 from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.reproduce import listing, reproduce
 from hypertransformer_tf.reproduction.results import read_results
@@ -166,6 +166,30 @@ def test_other_seeds_take_the_steps_of_those_that_are_there_also_where_their_run
     assert "benchmark" not in [name for name, _ in commands.asked]
     assert [seed for _, seed in commands.trained()] == ["seed_1", "seed_1"]
     assert steps_of(commands) == {SECOND: 600, BESIDE_SECOND: 300}
+
+
+def test_a_model_of_another_recipe_is_not_put_beside_those_on_file(commands, monkeypatch, tmp_path, capsys):
+    file = tmp_path / "results" / "40_steps" / "rows" / f"{SECOND}.json"
+    run(rows=[SECOND])
+    models = json.loads(file.read_text())["seeds"]
+    assert models[0]["recipe"]
+    shutil.rmtree(tmp_path / "runs")
+
+    def other(*arguments):
+        return composed_file.composed_text(*arguments) + "optimizer.learning_rate = 0.5\n"
+
+    monkeypatch.setattr("hypertransformer_tf.reproduction.row_files.composed_text", other)
+    done, _ = run(rows=[SECOND], seeds=2)
+    said = capsys.readouterr().err
+    assert not done and f"{SECOND}.json holds a model of another configuration (seed 0): remove it" in said
+    assert commands.trained() == [[SECOND, "seed_0"]]
+    assert json.loads(file.read_text())["seeds"] == models
+
+
+def test_seeds_of_one_row_share_a_recipe_and_other_rows_have_others(commands, tmp_path):
+    run(seeds=2)
+    recipes = [[seed.recipe for seed in row.seeds] for row in read_results(tmp_path / "results", "40_steps").values()]
+    assert [len(set(each)) for each in recipes] == [1, 1] and recipes[0] != recipes[1]
 
 
 def test_tables_and_figures_made_again_are_the_same_bytes(commands, tmp_path):

@@ -23,6 +23,7 @@ class SeedResult:
       seconds: of training and measuring, as far as they were noted.
       machine, command, date: where, how and when.
       versions: of the library and what it stands on.
+      recipe: the name of its configuration, of `recipe_digest`; None where it was not noted.
     """
 
     seed: int
@@ -36,6 +37,7 @@ class SeedResult:
     command: str
     date: str
     versions: dict[str, Any]
+    recipe: Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True)

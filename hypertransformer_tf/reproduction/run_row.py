@@ -1,14 +1,17 @@
 """Training and measuring the models of one row; what is finished is kept, what was cut off goes on."""
 
+import dataclasses
 import datetime
 import json
 import pathlib
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
-from hypertransformer_tf.experiment import Experiment
+from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.reproduction import child_commands
 from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.places import Places
+from hypertransformer_tf.reproduction.recipe_digest import recipe_digest
 from hypertransformer_tf.reproduction.results import (
     DONE,
     FAILED,
@@ -55,8 +58,11 @@ def run_row(
     state, reason = DONE, ""
     try:
         gin_file = gin_file_of(plan, experiment, budget, places, speeds, say)
+        recipe = _recipe_of(gin_file)
+        _check_one_recipe(path, seeds, recipe)
         for seed in plan.seeds:
-            seeds += (_run_seed(plan, experiment, seed, gin_file, budget, places, say),)
+            trained = _run_seed(plan, experiment, seed, gin_file, budget, places, say)
+            seeds += (dataclasses.replace(trained, recipe=recipe),)
             write_result(path, RowResult(plan.name, budget.name, DONE, "", seeds))
     except child_commands.CommandError as error:
         refused = error.refused and not _has_begun(plan, budget, places)
@@ -64,6 +70,24 @@ def run_row(
     result = RowResult(plan.name, budget.name, state, reason, seeds)
     write_result(path, result)
     return result
+
+
+def _recipe_of(gin_file: pathlib.Path) -> str:
+    try:
+        return recipe_digest(load_experiment(str(gin_file)).effective())
+    except UserError as error:
+        raise child_commands.CommandError(str(error), refused=True) from error
+
+
+def _check_one_recipe(path: pathlib.Path, seeds: Sequence[SeedResult], recipe: str) -> None:
+    """Raises CommandError where a model on file was trained otherwise: a mean over both would be of neither."""
+    others = [str(seed.seed) for seed in seeds if seed.recipe not in (None, recipe)]
+    if others:
+        raise child_commands.CommandError(
+            f"{path} holds a model of another configuration (seed {', '.join(others)}): remove it to train all models "
+            "of the row by the present one.",
+            refused=False,
+        )
 
 
 def _has_begun(plan: RowPlan, budget: Budget, places: Places) -> bool:
