@@ -11,16 +11,15 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Sequence
 
 from hypertransformer_tf.config import origins_said
-from hypertransformer_tf.data.load import load_images, outline_of
 from hypertransformer_tf.episodes.prefetch import Prefetcher
-from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.experiment import Experiment, load_experiment
+from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.kept_memory import keep_freed_memory
 from hypertransformer_tf.quiet_import import import_quietly
 from hypertransformer_tf.runs.data_record import describe_data
 from hypertransformer_tf.training.joining import join
 from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.strategy_names import check_strategy
+from hypertransformer_tf.training.trainable import load_trainable, training_episodes
 
 if TYPE_CHECKING:
     from hypertransformer_tf.training.costs import Costs
@@ -97,24 +96,9 @@ def benchmark(
         return _benchmark(gin_file, experiment, seconds, strategy, costs)
 
 
-def load_trainable(gin_file: str, gin_bindings: Sequence[str] = (), data_dir: Optional[str] = None) -> Experiment:
-    """A configuration that has a training step. Raises UserError."""
-    experiment = load_experiment(gin_file, gin_bindings, data_dir)
-    if not experiment.method.is_meta_trained:
-        raise UserError(
-            f"{gin_file} has method.name = {experiment.method.name!r}, which is not meta-trained: there is no step to "
-            "measure; give another file."
-        )
-    return experiment
-
-
 def _benchmark(gin_file: str, experiment: Experiment, seconds: float, strategy: str, costs: bool) -> Benchmark:
-    experiment.check_image_size()
-    outline = outline_of(experiment.data, experiment.episodes.most_classes)
-    if outline is not None:
-        experiment.training_sampler(outline)  # refuses what the set has not, before it is read
-    images = load_images(experiment.data, experiment.episodes.most_classes)
-    sampler, size = experiment.training_sampler(images), experiment.training.task_batch
+    images, sampler = training_episodes(experiment)
+    size = experiment.training.task_batch
     with join(strategy, experiment.effective(), describe_data(images)) as peers:
         keep_freed_memory()
         tensorflow = import_quietly("tensorflow")

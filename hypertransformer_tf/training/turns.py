@@ -9,16 +9,16 @@ from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence, Unio
 
 from hypertransformer_tf.config import origins_said
 from hypertransformer_tf.data.images_by_class import ImagesByClass
-from hypertransformer_tf.data.load import load_images, outline_of
 from hypertransformer_tf.episodes.mixture import MixedSampler
 from hypertransformer_tf.episodes.prefetch import Prefetcher
 from hypertransformer_tf.episodes.sampler import EpisodeSampler
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment
 from hypertransformer_tf.kept_memory import keep_freed_memory
-from hypertransformer_tf.training.benchmark import MANY_STEPS, WARM_UP_STEPS, load_trainable
+from hypertransformer_tf.training.benchmark import MANY_STEPS, WARM_UP_STEPS
 from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.strategy_names import check_strategy
+from hypertransformer_tf.training.trainable import load_trainable, training_episodes
 
 TURNS = 9  # of each configuration
 
@@ -67,10 +67,10 @@ def speeds_in_turns(
         raise UserError("--beside measures this machine alone: leave out --strategy=multi_worker.")
     check_strategy(strategy)
     experiments = [load_trainable(gin_file, gin_bindings, data_dir) for gin_file in gin_files]
-    samplers = [_sampler(experiment) for experiment in experiments]  # refuses values before the first model is built
+    episodes = [training_episodes(experiment) for experiment in experiments]  # refuses values before a model is built
     with contextlib.ExitStack() as open_until_the_end:
         stepped = []
-        for experiment, (images, sampler) in zip(experiments, samplers):
+        for experiment, (images, sampler) in zip(experiments, episodes):
             with origins_said(experiment.origins):
                 training = _training(experiment, images, sampler, strategy)
                 stepped.append(open_until_the_end.enter_context(training))
@@ -100,16 +100,6 @@ class _Stepped(NamedTuple):
             steps += 1
         float(losses.total)  # an accelerator may still be computing
         return (time.perf_counter() - start) / (steps * self.task_batch)
-
-
-def _sampler(experiment: Experiment) -> tuple[ImagesByClass, Union[EpisodeSampler, MixedSampler]]:
-    with origins_said(experiment.origins):
-        experiment.check_image_size()
-        outline = outline_of(experiment.data, experiment.episodes.most_classes)
-        if outline is not None:
-            experiment.training_sampler(outline)  # refuses what the set has not, before it is read
-        images = load_images(experiment.data, experiment.episodes.most_classes)
-        return images, experiment.training_sampler(images)
 
 
 @contextlib.contextmanager
