@@ -62,6 +62,20 @@ def test_a_baseline_has_our_schedule_and_its_own_method(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "row, scale",
+    [
+        ("omniglot_1shot_all_layers_4ch", 0.1),
+        ("omniglot_1shot_first_1_trained_8ch", 0.1),
+        ("omniglot_1shot_logits_only_4ch", 1.0),
+        ("omniglot_1shot_maml_4ch", 1.0),
+        ("leo_embeddings_1shot_logits_only", 1.0),
+    ],
+)
+def test_convolutions_begin_nearly_alike_where_any_is_generated(tmp_path, row, scale):
+    assert load(tmp_path, row, 200)[0].transformer.attention_scale == scale
+
+
+@pytest.mark.parametrize(
     "row, groups",
     [
         ("omniglot_1shot_all_layers_8ch", 2),

@@ -15,7 +15,8 @@ from hypertransformer_tf.deployment.weights_file import weights_file
 
 KILOBYTE = 1024
 MOST_SECONDS = 1e-4
-SECONDS_TO_SORT = 2.6e-5  # of 6,272 numbers, on that machine: one core of an AMD EPYC
+SECONDS_TO_SORT = 2.6e-5  # of 6,272 numbers, on a core of an AMD EPYC, where that bar is kept with medians
+MOST_TIMES_SLOWER = 3.0
 
 
 @pytest.fixture(params=["support moments", "blended moments"])
@@ -70,7 +71,8 @@ def test_one_picture_takes_under_a_tenth_of_a_millisecond_in_onnx_runtime(omnigl
 def _bar() -> float:
     """A tenth of a millisecond where the bar was set; on a slower machine, as much more as that is slower."""
     values = np.random.default_rng(0).random(6272, np.float32)
-    return MOST_SECONDS * max(1.0, _least_seconds(lambda: np.sort(values)) / SECONDS_TO_SORT)
+    slower = _least_seconds(lambda: np.sort(values)) / SECONDS_TO_SORT
+    return MOST_SECONDS * min(max(slower, 1.0), MOST_TIMES_SLOWER)
 
 
 def _least_seconds(run) -> float:

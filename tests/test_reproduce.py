@@ -171,8 +171,8 @@ def test_other_seeds_take_the_steps_of_those_that_are_there_also_where_their_run
 def test_a_model_of_another_recipe_is_not_put_beside_those_on_file(commands, monkeypatch, tmp_path, capsys):
     file = tmp_path / "results" / "40_steps" / "rows" / f"{SECOND}.json"
     run(rows=[SECOND])
-    models = json.loads(file.read_text())["seeds"]
-    assert models[0]["recipe"]
+    kept = file.read_bytes()
+    assert json.loads(kept)["seeds"][0]["recipe"]
     shutil.rmtree(tmp_path / "runs")
 
     def other(*arguments):
@@ -181,15 +181,32 @@ def test_a_model_of_another_recipe_is_not_put_beside_those_on_file(commands, mon
     monkeypatch.setattr("hypertransformer_tf.reproduction.row_files.composed_text", other)
     done, _ = run(rows=[SECOND], seeds=2)
     said = capsys.readouterr().err
-    assert not done and f"{SECOND}.json holds a model of another configuration (seed 0): remove it" in said
+    assert not done and f"{SECOND}.json holds a model of another configuration (seed 0): remove it, and " in said
     assert commands.trained() == [[SECOND, "seed_0"]]
-    assert json.loads(file.read_text())["seeds"] == models
+    assert file.read_bytes() == kept
 
 
-def test_seeds_of_one_row_share_a_recipe_and_other_rows_have_others(commands, tmp_path):
-    run(seeds=2)
-    recipes = [[seed.recipe for seed in row.seeds] for row in read_results(tmp_path / "results", "40_steps").values()]
-    assert [len(set(each)) for each in recipes] == [1, 1] and recipes[0] != recipes[1]
+def test_seeds_that_are_added_later_elsewhere_have_the_recipe_of_the_first(commands, tmp_path):
+    minutes = Budget(minutes=2)
+    run(budget=minutes)
+    shutil.rmtree(tmp_path / "runs")
+    done, _ = run(budget=minutes, seeds=2, data_dir=str(tmp_path))
+    rows = read_results(tmp_path / "results", "2_minutes")
+    recipes = [[seed.recipe for seed in row.seeds] for row in rows.values()]
+    assert done and [len(each) for each in recipes] == [2, 2] and [len(set(each)) for each in recipes] == [1, 1]
+    assert recipes[0] != recipes[1]
+
+
+def test_a_result_from_before_recipes_were_noted_gets_more_seeds(commands, tmp_path):
+    run(rows=[SECOND])
+    file = tmp_path / "results" / "40_steps" / "rows" / f"{SECOND}.json"
+    content = json.loads(file.read_text())
+    del content["seeds"][0]["recipe"]
+    file.write_text(json.dumps({**content, "note": "of long ago."}))
+    done, _ = run(rows=[SECOND], seeds=2)
+    result = read_results(tmp_path / "results", "40_steps")[SECOND]
+    assert done and result.note == "of long ago."
+    assert result.seeds[0].recipe is None and result.seeds[1].recipe
 
 
 def test_tables_and_figures_made_again_are_the_same_bytes(commands, tmp_path):

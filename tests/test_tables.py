@@ -1,6 +1,7 @@
 """Claims about tables of results."""
 
 import csv
+import dataclasses
 import io
 
 from small_results import RESULTS, ROWS
@@ -17,6 +18,14 @@ def test_our_numbers_stand_beside_the_papers():
     )
     assert "| logits only | skipped | - |" in text
     assert "* c: skipped. data is missing." in text and "Measured on: a processor, 2 cores." in text
+
+
+def test_a_note_is_marked_in_its_cell_and_told_below():
+    noted = {**RESULTS, "b": dataclasses.replace(RESULTS["b"], note="an earlier recipe.")}
+    text = markdown_table("table_1", "100_steps", ROWS, noted)
+    assert "80.0 +- 1.0 *; paper 87.2" in text and "Marked with a star:\n\n* b: an earlier recipe.\n" in text
+    assert "star" not in markdown_table("table_1", "100_steps", ROWS, RESULTS)
+    assert [line["note"] for line in csv.DictReader(io.StringIO(csv_table(ROWS, noted)))][1] == "an earlier recipe."
 
 
 def test_the_csv_has_a_line_for_each_row_also_where_nothing_was_run():

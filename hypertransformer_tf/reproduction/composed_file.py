@@ -5,6 +5,7 @@ import pathlib
 from typing import Optional
 
 from hypertransformer_tf.cnn.architecture import reads_whole_map
+from hypertransformer_tf.cnn.config import CONVOLUTIONS
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.reproduction.budget import Budget
 
@@ -76,6 +77,8 @@ def _what_does_not_fit(row: Experiment) -> list[str]:
     if baseline:
         for name in ("learning_rate", "clip_norm"):  # our own are for transformers
             lines.append(f"optimizer.{name} = {getattr(row.optimizer, name)!r}")
+    if baseline or abs(row.cnn.trained_layers) == CONVOLUTIONS[row.cnn.architecture]:
+        lines.append("transformer.attention_scale = 1.0")  # no convolution is generated
     if row.transformer.variant != "encoder":
         lines.append("transformer.match_labels = False")
     if baseline or row.features.shared_layers == 0:

@@ -50,6 +50,7 @@ class RowResult:
       state: 'done', 'skipped' (a value or data is missing) or 'failed'; models that were finished are kept.
       reason: why not done.
       seeds: the models.
+      note: what a reader of its numbers has to know, such as that the recipe has changed since; written by hand.
     """
 
     row: str
@@ -57,6 +58,7 @@ class RowResult:
     state: str
     reason: str
     seeds: tuple[SeedResult, ...]
+    note: str = ""
 
     @property
     def accuracy(self) -> float:

@@ -46,7 +46,8 @@ def run_row(
       say: is told of progress, a sentence at a time.
 
     Returns:
-      The row's result; a failure is in it.
+      The row's result; a failure is in it. Models are not added to some of another recipe: that is a failure too, and
+      leaves the file as it is.
 
     Raises:
       SaveError: the result cannot be written.
@@ -54,40 +55,42 @@ def run_row(
     """
     path = result_file(places.results, budget.name, plan.name)
     known = read_result(path)
-    seeds = known.seeds if known else ()
+    row = known or RowResult(plan.name, budget.name, DONE, "", ())
+    seeds = row.seeds
     state, reason = DONE, ""
     try:
         gin_file = gin_file_of(plan, experiment, budget, places, speeds, say)
         recipe = _recipe_of(gin_file)
-        _check_one_recipe(path, seeds, recipe)
+        others = [str(seed.seed) for seed in seeds if seed.recipe not in (None, recipe)]
+        if others:  # what is on file stays as it is
+            mixed = _mixed(path, places.row(budget, plan.name), others)
+            return dataclasses.replace(row, state=FAILED, reason=mixed)
         for seed in plan.seeds:
             trained = _run_seed(plan, experiment, seed, gin_file, budget, places, say)
             seeds += (dataclasses.replace(trained, recipe=recipe),)
-            write_result(path, RowResult(plan.name, budget.name, DONE, "", seeds))
+            write_result(path, dataclasses.replace(row, state=DONE, reason="", seeds=seeds))
     except child_commands.CommandError as error:
         refused = error.refused and not _has_begun(plan, budget, places)
         state, reason = (SKIPPED if refused else FAILED), str(error)
-    result = RowResult(plan.name, budget.name, state, reason, seeds)
+    result = dataclasses.replace(row, state=state, reason=reason, seeds=seeds)
     write_result(path, result)
     return result
 
 
 def _recipe_of(gin_file: pathlib.Path) -> str:
+    """Raises CommandError for a file that cannot be used, as the command that trains from it would."""
     try:
         return recipe_digest(load_experiment(str(gin_file)).effective())
     except UserError as error:
         raise child_commands.CommandError(str(error), refused=True) from error
 
 
-def _check_one_recipe(path: pathlib.Path, seeds: Sequence[SeedResult], recipe: str) -> None:
-    """Raises CommandError where a model on file was trained otherwise: a mean over both would be of neither."""
-    others = [str(seed.seed) for seed in seeds if seed.recipe not in (None, recipe)]
-    if others:
-        raise child_commands.CommandError(
-            f"{path} holds a model of another configuration (seed {', '.join(others)}): remove it to train all models "
-            "of the row by the present one.",
-            refused=False,
-        )
+def _mixed(path: pathlib.Path, runs: pathlib.Path, seeds: Sequence[str]) -> str:
+    """The sentence for a row of which a model was trained otherwise: a mean over both would be of neither."""
+    return (
+        f"{path} holds a model of another configuration (seed {', '.join(seeds)}): remove it, and {runs} if it is "
+        "there, to train all models of the row by the present one."
+    )
 
 
 def _has_begun(plan: RowPlan, budget: Budget, places: Places) -> bool:

@@ -23,6 +23,7 @@ _COLUMNS = (
     "episodes",
     "state",
     "reason",
+    "note",
 )
 
 
@@ -40,6 +41,9 @@ def markdown_table(name: str, budget: str, rows: Sequence[IndexRow], results: Ma
     if missing:
         lines += ["", "Not done:", ""]
         lines += [f"* {row}: {result.state}. {result.reason}" for row, result in missing.items()]
+    noted = {row.name: results[row.name].note for row in rows if row.name in results and results[row.name].note}
+    if noted:
+        lines += ["", "Marked with a star:", "", *(f"* {row}: {note}" for row, note in noted.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -84,6 +88,7 @@ def _cell(row: Optional[IndexRow], results: Mapping[str, RowResult]) -> str:
     if result is not None and result.seeds:
         ours = shown_accuracy(result)
         ours += "" if result.train_accuracy is None else f" / {result.train_accuracy:.1f}"
+        ours += " *" if result.note else ""
     elif result is not None:
         ours = result.state
     paper = row.paper + (f" / {row.paper_train}" if row.paper_train else "")
@@ -94,7 +99,7 @@ def _csv_line(row: IndexRow, result: Optional[RowResult]) -> dict[str, str]:
     line = {name: getattr(row, name) for name in _COLUMNS[:6]}
     if result is None:
         return line
-    line.update(state=result.state, reason=result.reason, seeds=str(len(result.seeds)))
+    line.update(state=result.state, reason=result.reason, note=result.note, seeds=str(len(result.seeds)))
     if result.seeds:
         worst, best = result.spread
         line.update(
