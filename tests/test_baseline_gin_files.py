@@ -12,12 +12,13 @@ METHODS = {"prototypical": "prototypical", "maml": "maml", "maml_first_order": "
 METHODS["rfs"] = "rfs"
 SETS = ("omniglot", "cifar_fs")
 NOT_TRAINED = ("omniglot_oracle", "omniglot_pixels", "cifar_fs_pixels")  # tests/test_oracle.py, tests/test_pixels.py
+PUBLISHED = {"omniglot_20way_prototypical": "prototypical", "omniglot_5way_maml": "maml"}  # as in their papers
 FILES = sorted(path.name for path in (ROOT / "gin" / "baselines").glob("*.gin") if path.stem not in SETS + NOT_TRAINED)
 
 
-def _load(name, *bindings):
+def _load(name, *bindings, folder="baselines"):
     with own_configuration():
-        return load_experiment(str(ROOT / "gin" / "baselines" / name), bindings)
+        return load_experiment(str(ROOT / "gin" / folder / name), bindings)
 
 
 @pytest.fixture
@@ -29,10 +30,21 @@ def eagerly():
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_trains_the_method_of_its_name(file, eagerly):
-    small = ("training.compile = False", "training.task_batch = 1", "training.groups = 1")
-    experiment = _load(file, *small, "episodes.queries_per_class = 1", "cnn.channels = 2")
     data_set = next(each for each in SETS if file.startswith(each))
-    assert experiment.method.name == METHODS[file.removeprefix(f"{data_set}_").removesuffix(".gin")]
+    method = METHODS[file.removeprefix(f"{data_set}_").removesuffix(".gin")]
+    _check_that_it_trains(method, file)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_file_of_a_baseline_as_published_trains_it(name, eagerly):
+    assert {path.stem for path in (ROOT / "gin" / "published_baselines").iterdir()} == set(PUBLISHED)
+    _check_that_it_trains(PUBLISHED[name], f"{name}.gin", folder="published_baselines")
+
+
+def _check_that_it_trains(method, file, **place):
+    small = ("training.compile = False", "training.task_batch = 1", "training.groups = 1")
+    experiment = _load(file, *small, "episodes.queries_per_class = 1", "cnn.channels = 2", **place)
+    assert experiment.method.name == method
     episodes, side = experiment.episodes, experiment.data.image_size
     images = noise(episodes.n_way, episodes.samples_per_class, (side, side, experiment.data.channels))
     parts = build_training(experiment, images, "one_device")
