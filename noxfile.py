@@ -14,12 +14,13 @@ nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 
-# Where the two stacks could differ: optimisers, layers, the generated CNN, the model, parity, a step, exports.
+# Where the two stacks could differ: optimisers, layers, the generated CNN, the model, parity, a step, exports, and TFDS,
+# whose own dependencies may come to want what the older stack has not.
 CORE = (
     "keras_stack optimizers flat_update recipe losses step augmentation "
     "attention token_dense dropout features statistics tokens trained_weights transformer weight_generator "
     "folded normalisation plain readout run hypertransformer model_values "
-    "authors_checkpoint authors_names standalone export_saved_model"
+    "authors_checkpoint authors_names standalone export_saved_model tfds_source"
 ).split()
 
 

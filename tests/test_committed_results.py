@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from small_runs import ROOT
 
@@ -45,6 +46,8 @@ def test_figures_are_made_from_the_results(budget):
     drawn_by = set(re.findall(rb"Matplotlib v([\d.]+)", b"".join(files[n] for n in files if n.endswith(".svg"))))
     if drawn_by - {matplotlib.__version__.encode()}:
         pytest.skip(f"drawn by another matplotlib than {matplotlib.__version__}: {drawn_by}")
+    if np.__version__.startswith("1."):
+        pytest.skip("matplotlib names marks by a hash of how NumPy 2 prints their numbers")
     for name, content in outputs_of(read_index(), RESULTS, budget, [], names(files, ".svg")).items():
         assert files[name] == content, name
 
