@@ -3,9 +3,13 @@
     nox                      all fast tests: the current stack on Python 3.10 to 3.13, the other on 3.10 and 3.11
     nox -s current-3.12      one of them; what stands behind `--` goes to bin/test, such as `-- --slow`
     nox -s addons_core-3.11  what .ci/run runs on the stack with TensorFlow Addons: the fast tests of its core
+    nox -s lock lock_addons  chooses the versions in constraints/ anew, for each Python that is found
 
 A Python that is not found is skipped, and said. nox comes with the extra `dev`.
 """
+
+import json
+import pathlib
 
 import nox
 
@@ -14,8 +18,8 @@ nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 
-# Where the two stacks could differ: optimisers, layers, the generated CNN, the model, parity, a step, exports, and TFDS,
-# whose own dependencies may come to want what the older stack has not.
+# Where the two stacks could differ: optimisers, layers, the generated CNN, the model, parity, a step and exports.
+# And TFDS: what it depends on may come to want what the older stack lacks.
 CORE = (
     "keras_stack optimizers flat_update recipe losses step augmentation "
     "attention token_dense dropout features statistics tokens trained_weights transformer weight_generator "
@@ -48,4 +52,27 @@ def addons_core(session: nox.Session) -> None:
 
 def _install(session: nox.Session, stack: str, *requirements: str) -> None:
     session.install("--upgrade", "pip>=24.1")  # older ones can take an hour to choose versions
-    session.install("-c", f"constraints/{stack}.txt", "-e", *requirements)
+    session.install("-c", f"constraints/{stack}-{session.python}.txt", "-e", *requirements)
+
+
+@nox.session(python=["3.10", "3.11", "3.12", "3.13"])
+def lock(session: nox.Session) -> None:
+    """The versions that pip chooses for the current stack."""
+    _lock(session, "current", ".[dev]")
+
+
+@nox.session(python=["3.10", "3.11"])
+def lock_addons(session: nox.Session) -> None:
+    """The versions that pip chooses for the stack with TensorFlow Addons."""
+    _lock(session, "addons", ".[addons,dev]")
+
+
+def _lock(session: nox.Session, stack: str, requirement: str) -> None:
+    session.install("--upgrade", "pip>=24.1")
+    report, chosen = pathlib.Path(session.create_tmp(), "report.json").resolve(), f"constraints/{stack}.in"
+    dry_run = ("pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", str(report))
+    session.run(*dry_run, "-c", chosen, "-e", requirement)
+    found = [each["metadata"] for each in json.loads(report.read_text())["install"] if not each["is_direct"]]
+    lines = sorted(f"{each['name'].lower().replace('_', '-')}=={each['version']}" for each in found)
+    text = f"# Made of {chosen} by nox -s {session.name}.\n" + "".join(f"{line}\n" for line in lines)
+    pathlib.Path(f"constraints/{stack}-{session.python}.txt").write_text(text)

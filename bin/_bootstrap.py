@@ -7,6 +7,7 @@ library is used, and nothing newer than Python 3.6 understands, so that any Pyth
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import importlib.util
 import os
@@ -17,7 +18,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
-CONSTRAINTS = os.path.join("constraints", "current.txt")
+CONSTRAINTS = os.path.join("constraints", "current-%s.txt")  # of a Python's version
 OLDEST, NEWEST = (3, 10), (3, 13)
 NEEDED = (
     "tensorflow",
@@ -162,7 +163,7 @@ def _set_up(extra, missing):
                 _make_venv()
             _say("pip installs the library and TensorFlow, about 2 GB; this takes some minutes.")
         _pip("--upgrade", "pip>=24.1")  # older ones can take an hour to choose versions
-        _pip("-c", CONSTRAINTS, "-e", ".[%s]" % extra if extra else ".")
+        _pip("-c", CONSTRAINTS % _version_in_venv(), "-e", ".[%s]" % extra if extra else ".")
         kinds = {"run", kind} | (set(ready[1:]) if ready[:1] == [requirements] else set())
         with open(os.path.join(VENV, READY), "w") as file:
             file.write(" ".join([requirements] + sorted(kinds)))
@@ -186,7 +187,7 @@ def _make_venv():
         if not os.path.exists(os.path.join(VENV, STARTED)):
             raise SetUpError(
                 "%s was not made by this command and lacks what it needs: activate it and run "
-                "`pip install -c %s -e .`, or move it away." % (VENV, CONSTRAINTS)
+                "`pip install -c %s -e .`, or move it away." % (VENV, CONSTRAINTS % _version_of(sys.version_info))
             )
         _say("The last set-up of %s was interrupted: starting it again." % VENV)
         shutil.rmtree(VENV)
@@ -197,6 +198,16 @@ def _make_venv():
             "%s cannot make a virtual environment: install its venv module (on Debian and Ubuntu "
             "`apt install python3-venv`), or run this command in an environment of your own." % python
         )
+
+
+def _version_in_venv():
+    """Of the Python that .venv was made with, which need not be the one that runs this."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.check_output([os.path.join(VENV, "bin", "python"), "-c", code]).decode().strip()
+
+
+def _version_of(version):
+    return "%d.%d" % tuple(version[:2])
 
 
 def _pip(*arguments):
@@ -262,8 +273,8 @@ def _find_python():
 def _fingerprint():
     """Of the files that say what is to be installed: .venv is brought up to date when they change."""
     digest = hashlib.sha256()
-    for name in ("setup.cfg", CONSTRAINTS):
-        digest.update(_read(os.path.join(ROOT, name)).encode())
+    for path in [os.path.join(ROOT, "setup.cfg")] + sorted(glob.glob(os.path.join(ROOT, CONSTRAINTS % "*"))):
+        digest.update(_read(path).encode())
     return digest.hexdigest()[:16]
 
 

@@ -15,6 +15,7 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+CONSTRAINTS = f"constraints/current-{sys.version_info[0]}.{sys.version_info[1]}.txt"
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_command_sets_up_once_says_so_and_goes_on(checkout):
     assert f"setting up {checkout / '.venv'}, once" in errors
     assert [call.split("install ")[1] for call in _pip_calls(checkout)] == [
         "--upgrade pip>=24.1",
-        "-c constraints/current.txt -e .",
+        f"-c {CONSTRAINTS} -e .",
     ]
     assert _run(checkout, "bin/train", "--gin_file=b.gin") == (0, "trains b.gin\n", "")
 
@@ -102,7 +103,7 @@ def test_a_command_with_an_extra_has_it_installed_too(checkout):
     )
     assert _run(checkout, "bin/train", "--gin_file=a.gin")[0] == 0
     assert _run(checkout, "bin/demo", "--model=small")[:2] == (0, "serves small\n")
-    assert _pip_calls(checkout)[-1].endswith("-c constraints/current.txt -e .[demo]")
+    assert _pip_calls(checkout)[-1].endswith(f"-c {CONSTRAINTS} -e .[demo]")
     assert len(_pip_calls(checkout)) == 4
     assert _run(checkout, "bin/demo", "--model=small") == (0, "serves small\n", "")
     assert _run(checkout, "bin/train", "--gin_file=a.gin") == (0, "trains a.gin\n", "")
