@@ -10,6 +10,7 @@ A Python that is not found is skipped, and said. nox comes with the extra `dev`.
 
 import json
 import pathlib
+import re
 
 import nox
 
@@ -24,7 +25,7 @@ CORE = (
     "keras_stack optimizers flat_update recipe losses step augmentation "
     "attention token_dense dropout features statistics tokens trained_weights transformer weight_generator "
     "folded normalisation plain readout run hypertransformer model_values "
-    "authors_checkpoint authors_names standalone export_saved_model tfds_source"
+    "authors_checkpoint authors_names standalone export_saved_model tfds_source constraints"
 ).split()
 
 
@@ -73,6 +74,6 @@ def _lock(session: nox.Session, stack: str, requirement: str) -> None:
     dry_run = ("pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", str(report))
     session.run(*dry_run, "-c", chosen, "-e", requirement)
     found = [each["metadata"] for each in json.loads(report.read_text())["install"] if not each["is_direct"]]
-    lines = sorted(f"{each['name'].lower().replace('_', '-')}=={each['version']}" for each in found)
+    lines = sorted(f"{re.sub('[-_.]+', '-', each['name']).lower()}=={each['version']}" for each in found)
     text = f"# Made of {chosen} by nox -s {session.name}.\n" + "".join(f"{line}\n" for line in lines)
     pathlib.Path(f"constraints/{stack}-{session.python}.txt").write_text(text)

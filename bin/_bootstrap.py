@@ -7,7 +7,6 @@ library is used, and nothing newer than Python 3.6 understands, so that any Pyth
 
 import contextlib
 import fcntl
-import glob
 import hashlib
 import importlib.util
 import os
@@ -166,7 +165,7 @@ def _set_up(extra, missing):
         _pip("-c", CONSTRAINTS % _version_in_venv(), "-e", ".[%s]" % extra if extra else ".")
         kinds = {"run", kind} | (set(ready[1:]) if ready[:1] == [requirements] else set())
         with open(os.path.join(VENV, READY), "w") as file:
-            file.write(" ".join([requirements] + sorted(kinds)))
+            file.write(" ".join([_fingerprint()] + sorted(kinds)))  # the version is known only now
         _say("%s is ready." % VENV)
     return True
 
@@ -187,7 +186,7 @@ def _make_venv():
         if not os.path.exists(os.path.join(VENV, STARTED)):
             raise SetUpError(
                 "%s was not made by this command and lacks what it needs: activate it and run "
-                "`pip install -c %s -e .`, or move it away." % (VENV, CONSTRAINTS % _version_of(sys.version_info))
+                "`pip install -c %s -e .`, or move it away." % (VENV, CONSTRAINTS % (_version_in_venv() or "3.N"))
             )
         _say("The last set-up of %s was interrupted: starting it again." % VENV)
         shutil.rmtree(VENV)
@@ -201,13 +200,12 @@ def _make_venv():
 
 
 def _version_in_venv():
-    """Of the Python that .venv was made with, which need not be the one that runs this."""
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return subprocess.check_output([os.path.join(VENV, "bin", "python"), "-c", code]).decode().strip()
-
-
-def _version_of(version):
-    return "%d.%d" % tuple(version[:2])
+    """Of the Python that .venv was made with, which need not be the one that runs this; "" if that is not known."""
+    for line in _read(os.path.join(VENV, "pyvenv.cfg")).splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "version":
+            return ".".join(value.strip().split(".")[:2])
+    return ""
 
 
 def _pip(*arguments):
@@ -273,8 +271,8 @@ def _find_python():
 def _fingerprint():
     """Of the files that say what is to be installed: .venv is brought up to date when they change."""
     digest = hashlib.sha256()
-    for path in [os.path.join(ROOT, "setup.cfg")] + sorted(glob.glob(os.path.join(ROOT, CONSTRAINTS % "*"))):
-        digest.update(_read(path).encode())
+    for name in ("setup.cfg", CONSTRAINTS % _version_in_venv()):
+        digest.update(_read(os.path.join(ROOT, name)).encode())
     return digest.hexdigest()[:16]
 
 

@@ -153,7 +153,7 @@ def _addons() -> Any:
     except ImportError:
         raise UserError(
             f"Keras {keras.__version__} needs TensorFlow Addons for this optimiser: install it with "
-            "`pip install -c constraints/addons-3.11.txt -e .[addons]` (on Python 3.11), or install Keras 3."
+            "`pip install -e .[addons]`, with the constraints of README.md, or install Keras 3."
         ) from None
     return tensorflow_addons
 

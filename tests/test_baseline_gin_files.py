@@ -12,7 +12,7 @@ METHODS = {"prototypical": "prototypical", "maml": "maml", "maml_first_order": "
 METHODS["rfs"] = "rfs"
 SETS = ("omniglot", "cifar_fs")
 NOT_TRAINED = ("omniglot_oracle", "omniglot_pixels", "cifar_fs_pixels")  # tests/test_oracle.py, tests/test_pixels.py
-PUBLISHED = {"omniglot_20way_prototypical": "prototypical", "omniglot_5way_maml": "maml"}  # as in their papers
+PUBLISHED = {"omniglot_20way_prototypical": "prototypical", "omniglot_5way_maml": "maml"}  # with their papers' channels
 FILES = sorted(path.name for path in (ROOT / "gin" / "baselines").glob("*.gin") if path.stem not in SETS + NOT_TRAINED)
 
 
@@ -36,9 +36,17 @@ def test_a_file_trains_the_method_of_its_name(file, eagerly):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_file_of_a_baseline_as_published_trains_it(name, eagerly):
+def test_a_file_with_a_papers_channels_trains_its_method(name, eagerly):
     assert {path.stem for path in (ROOT / "gin" / "published_baselines").iterdir()} == set(PUBLISHED)
     _check_that_it_trains(PUBLISHED[name], f"{name}.gin", folder="published_baselines")
+
+
+def test_the_papers_settings_are_those_of_the_papers():
+    prototypical, maml = (_load(f"{name}.gin", folder="published_baselines") for name in PUBLISHED)
+    assert (prototypical.cnn.channels, prototypical.episodes.n_way, prototypical.episodes.k_shot) == (64, 20, 1)
+    assert (maml.cnn.channels, maml.episodes.n_way, maml.episodes.k_shot) == (64, 5, 1)
+    assert (maml.maml.inner_steps, maml.maml.inner_learning_rate, maml.maml.evaluation_steps) == (1, 0.4, 3)
+    assert maml.maml.second_order and not maml.maml.learn_inner_rates and maml.optimizer.learning_rate == 0.001
 
 
 def _check_that_it_trains(method, file, **place):

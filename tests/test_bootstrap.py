@@ -15,7 +15,8 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-CONSTRAINTS = f"constraints/current-{sys.version_info[0]}.{sys.version_info[1]}.txt"
+VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
+CONSTRAINTS = f"constraints/current-{VERSION}.txt"
 
 
 @pytest.fixture
@@ -31,7 +32,9 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def _start(checkout: pathlib.Path, *command: str, pip: str = "exit 0", before: str = "") -> subprocess.Popen:
+def _start(
+    checkout: pathlib.Path, *command: str, pip: str = "exit 0", before: str = "", version: str = VERSION
+) -> subprocess.Popen:
     # A fresh virtual environment without packages stands for a machine without the libraries.
     base = checkout / "bare"
     if not base.exists():
@@ -50,6 +53,8 @@ if [ "$1 $2" = "-m pip" ]; then echo "$@" >> {checkout}/pip-calls; {pip}; fi
 exec {sys.executable} "$@"
 """)
         os.chmod(path, 0o755)
+        with open(os.path.join(command[3], "pyvenv.cfg"), "w") as file:
+            file.write("home = /usr/bin\\nversion = {version}.7\\n")
         return 0
     return real(command, **options)
 subprocess.call = call
@@ -67,8 +72,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     )
 
 
-def _run(checkout: pathlib.Path, *command: str, pip: str = "exit 0", before: str = "") -> tuple[int, str, str]:
-    process = _start(checkout, *command, pip=pip, before=before)
+def _run(checkout: pathlib.Path, *command: str, **circumstances: str) -> tuple[int, str, str]:
+    process = _start(checkout, *command, **circumstances)
     output, errors = process.communicate(timeout=60)
     return process.returncode, output, errors
 
@@ -109,11 +114,25 @@ def test_a_command_with_an_extra_has_it_installed_too(checkout):
     assert _run(checkout, "bin/train", "--gin_file=a.gin") == (0, "trains a.gin\n", "")
 
 
-def test_changed_requirements_bring_the_environment_up_to_date(checkout):
+@pytest.mark.parametrize("file", ["setup.cfg", CONSTRAINTS])
+def test_changed_requirements_bring_the_environment_up_to_date(checkout, file):
     _run(checkout, "bin/train", "--gin_file=a.gin")
-    with open(checkout / "setup.cfg", "a") as file:
-        file.write("\n# changed\n")
+    with open(checkout / file, "a") as changed:
+        changed.write("\n# changed\n")
     assert _run(checkout, "bin/train", "--gin_file=a.gin")[1] == "trains a.gin\n"
+    assert len(_pip_calls(checkout)) == 4
+
+
+OTHER = "3.13" if VERSION != "3.13" else "3.12"
+
+
+def test_an_environment_of_another_python_has_that_ones_packages(checkout):
+    for extra, command in (("", ["bin/train", "--gin_file=a.gin"]), ("[demo]", ["bin/demo", "--model=small"])):
+        _run(checkout, *command, version=OTHER)
+        assert _pip_calls(checkout)[-1].endswith(f"-c constraints/current-{OTHER}.txt -e .{extra}")
+    with open(checkout / CONSTRAINTS, "a") as changed:
+        changed.write("\n# changed\n")
+    _run(checkout, "bin/train", "--gin_file=a.gin")
     assert len(_pip_calls(checkout)) == 4
 
 
