@@ -53,3 +53,14 @@ def six_steps(gin_file: str, tmp_path_factory: pytest.TempPathFactory) -> pathli
     from small_runs import train_here
 
     return train_here(gin_file, tmp_path_factory.mktemp("runs") / "six").run_dir
+
+
+@pytest.fixture
+def commands(monkeypatch, tmp_path):
+    """What stands in for the commands that bin/reproduce runs; the test goes on in an empty folder."""
+    from noted_commands import Commands
+
+    stand_in = Commands()
+    monkeypatch.setattr("hypertransformer_tf.reproduction.child_commands.run_command", stand_in)
+    monkeypatch.chdir(tmp_path)
+    return stand_in

@@ -81,9 +81,10 @@ def test_nothing_is_kept(result, folder):
 
 @pytest.fixture(scope="module")
 def in_turns(folder):
-    """What `bin/benchmark --json --beside` prints of a model and of one that does four times as much at a time."""
+    """What `bin/benchmark --json --beside` prints of a model, of a much larger one, and of another method."""
     one = write_gin(folder / "one.gin", "training.task_batch = 2", "episodes.queries_per_class = 1")
-    much = write_gin(folder / "much.gin", "training.task_batch = 2", "episodes.queries_per_class = 14")
+    larger = ("episodes.queries_per_class = 14", "cnn.channels = 32")
+    much = write_gin(folder / "much.gin", "training.task_batch = 2", *larger)
     baseline = ("method.name = 'prototypical'", "training.task_batch = 2")
     other = write_gin(folder / "other.gin", *baseline, settings=SMALL)
     flags = (f"--gin_file={one}", f"--beside={much}", f"--beside={other}", "--seconds=1", "--json")

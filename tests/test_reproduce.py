@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from noted_commands import FIRST, SECOND, Commands, run
+from noted_commands import FIRST, SECOND, run
 from small_runs import ROOT, own_configuration
 
 from hypertransformer_tf.commands import reproduce as command
@@ -14,14 +14,6 @@ from hypertransformer_tf.reproduction import child_commands
 from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.reproduce import listing, reproduce
 from hypertransformer_tf.reproduction.results import read_results
-
-
-@pytest.fixture
-def commands(monkeypatch, tmp_path):
-    stand_in = Commands()
-    monkeypatch.setattr(child_commands, "run_command", stand_in)
-    monkeypatch.chdir(tmp_path)
-    return stand_in
 
 
 def test_rows_are_trained_measured_and_shown(commands, tmp_path):

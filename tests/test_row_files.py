@@ -4,22 +4,13 @@ import json
 import os
 import shutil
 
-import pytest
-from noted_commands import BESIDE_SECOND, FIRST, SECOND, Commands, run
+from noted_commands import BESIDE_SECOND, FIRST, SECOND, run
 from small_runs import own_configuration
 
 from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.reproduction import child_commands, composed_file
 from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.results import read_results
-
-
-@pytest.fixture
-def commands(monkeypatch, tmp_path):
-    stand_in = Commands()
-    monkeypatch.setattr(child_commands, "run_command", stand_in)
-    monkeypatch.chdir(tmp_path)
-    return stand_in
 
 
 def test_minutes_become_steps_once_and_stay_so(commands, monkeypatch):
