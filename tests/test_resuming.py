@@ -29,8 +29,9 @@ from small_runs import (
 )
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.experiment import load_experiment
-from hypertransformer_tf.runs.checkpoints import load_latest
+from hypertransformer_tf.runs.checkpoints import load_best, load_latest
 from hypertransformer_tf.runs.metrics_file import read_metrics
 from hypertransformer_tf.runs.run_directory import read_configuration
 from hypertransformer_tf.training.build import build_training
@@ -172,6 +173,35 @@ def test_sigterm_while_it_measures_is_passed_on_and_nothing_started_again(tmp_pa
     assert (process.returncode, err) == (143, "")
     (start,) = starts_of(run)
     assert start["outcome"] == "interrupted" and start["ended"] and start["to_step"] == 6
+
+
+@pytest.mark.parametrize("step, turn", [(3, 2), (6, 6)])
+def test_a_validation_that_was_interrupted_is_made_up_for(six_steps, gin_file, tmp_path, monkeypatch, step, turn):
+    """Its checkpoint is there at once, and going on gives what a run gave that was left alone, the best model too."""
+    measured, turns = Evaluator._measured, []
+
+    def asked_to_stop(*arguments):
+        turns.append(arguments)
+        if len(turns) == turn:  # of the four that each validation has here
+            os.kill(os.getpid(), signal.SIGINT)
+        return measured(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "_measured", asked_to_stop)
+        patch.setattr("hypertransformer_tf.evaluation.protocol.EPISODES_AT_ONCE", 1)
+        with pytest.raises(KeyboardInterrupt, match=f"Interrupted at step {step}; saved."):
+            train_here(gin_file, tmp_path)
+    assert latest(tmp_path).step == step and latest(tmp_path).metadata["validation_pending"]
+    assert len(turns) == turn
+    assert [line["step"] for line in metrics_of(tmp_path) if "validation/accuracy" in line] == (
+        [] if step == 3 else [3]
+    )
+    train_here(gin_file, tmp_path)
+    assert metrics_of(tmp_path) == metrics_of(six_steps)
+    assert_same_state(latest(tmp_path), latest(six_steps))
+    ours, theirs = (load_best(run / "checkpoints") for run in (tmp_path, six_steps))
+    assert (ours.step, ours.metadata) == (theirs.step, theirs.metadata)
+    np.testing.assert_equal(ours.arrays, theirs.arrays)
 
 
 def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_newest(six_steps, gin_file, tmp_path, caplog):

@@ -73,6 +73,12 @@ class Interruption:
             self._agreed = self._peers.agree_to_stop(self.received)
         return self._agreed is not None
 
+    def at_once(self) -> bool:
+        """Whether to give up what is done between two steps; one of several processes cannot ask the others there."""
+        if not self._peers.are_there:
+            self._agreed = self.received
+        return self._agreed is not None
+
     def raise_if_received(self, message: str) -> None:
         """Raises KeyboardInterrupt with the message after Ctrl-C, SystemExit 143 after SIGTERM, if `due` said so."""
         if self._agreed == signal.SIGINT:

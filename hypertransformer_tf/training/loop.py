@@ -14,7 +14,7 @@ from hypertransformer_tf.errors import SaveError, UserError
 from hypertransformer_tf.evaluation.accuracy import Accuracy
 from hypertransformer_tf.evaluation.protocol import Evaluator
 from hypertransformer_tf.runs.background_save import BackgroundSave
-from hypertransformer_tf.runs.checkpoints import Checkpoint, load_for_use, save_best, save_checkpoint
+from hypertransformer_tf.runs.checkpoints import Checkpoint, Metadata, load_for_use, save_best, save_checkpoint
 from hypertransformer_tf.runs.run_directory import RunDirectory
 from hypertransformer_tf.runs.state import (
     restore_model,
@@ -32,6 +32,7 @@ from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.placement import own_batch
 from hypertransformer_tf.training.progress import ProgressReporter
 from hypertransformer_tf.training.shared_evaluation import measure_together
+from hypertransformer_tf.training.validation import Validation
 
 _Arrays = Mapping[str, np.ndarray]
 _Write = Callable[[], object]
@@ -61,14 +62,14 @@ class TrainingLoop:
         peers: Optional[Peers] = None,
     ):
         self._model, self._optimizer, self._step, self._update = parts.model, parts.optimizer, parts.step, parts.update
-        self._validation, self._run, self._config = validation, run, config
-        self._peers = peers or Peers.alone()
+        self._run, self._config, self._peers = run, config, peers or Peers.alone()
         self._batch_of = functools.partial(own_batch, sampler, parts.strategy, config.task_batch)
         self._evaluator = Evaluator(parts.model, config.compile, parts.strategy)
+        self._validation = Validation(validation, config.validation_episodes, self._evaluator, self._peers)
         self._writer: Any = None  # made when there is something to write: a run that is refused leaves nothing
         self._saves = BackgroundSave()
         self._done = self._saved = 0  # the latter once it is written
-        self._best, self._is_best = -1.0, False  # the highest accuracy, and whether it came since the last save
+        self._is_best = False  # whether the highest accuracy came since the last save
         self._log = LossLog(config.task_batch)
         self._devices = {
             "strategy": type(parts.strategy).__name__,
@@ -82,7 +83,7 @@ class TrainingLoop:
         restore_optimizer(self._optimizer, checkpoint.arrays)
         self._update.restore(checkpoint.arrays)
         self._done = self._saved = checkpoint.step
-        self._best = float(checkpoint.metadata.get("best_validation", -1.0))
+        self._validation.restore(checkpoint.metadata)
         changed = self._run.begin(self._done, self._devices) if self._run is not None else None
         if changed:
             report(changed)
@@ -113,6 +114,8 @@ class TrainingLoop:
         ):
             if config.steps == 0:  # nothing is meta-trained: the initial values are what there is to measure
                 self._save()
+            if self._validation.pending:
+                self._act(progress, interruption, stop=False)
             self._log.restart_clock()
             for batch in batches:
                 self._log.add(self._step(batch, self._done))
@@ -130,14 +133,15 @@ class TrainingLoop:
     def _act(self, progress: ProgressReporter, interruption: Interruption, stop: bool) -> bool:
         """Validates and saves where it is time; whether it did."""
         config, last = self._config, self._done == self._config.steps
-        due = last or (config.validate_every > 0 and self._done % config.validate_every == 0)
-        validation = self._validation if due else None
-        if validation is not None:
+        regular = config.validate_every > 0 and self._done % config.validate_every == 0
+        due = last or regular or self._validation.pending
+        validates = due and self._validation.is_there
+        if validates:
             self._write_log()
-            self._validate(validation, progress)
-        if validation is not None or last or self._done % config.checkpoint_every == 0 or stop:
+            self._validate(progress, interruption.at_once)
+        if validates or last or self._done % config.checkpoint_every == 0 or stop:
             self._save()
-            if last or stop:
+            if last or stop or self._validation.pending:
                 self._saves.wait()
             interruption.raise_if_received(
                 f"Interrupted at step {self._done}; saved. The same command goes on from there."
@@ -185,35 +189,37 @@ class TrainingLoop:
             line["learning_rate"] = keras_stack.learning_rate(self._optimizer)
             self._write({f"train/{name}": value for name, value in line.items()})
 
-    def _validate(self, sampler: EpisodeSampler, progress: ProgressReporter) -> None:
+    def _validate(self, progress: ProgressReporter, stop: Callable[[], bool]) -> None:
         with self._update.averaged():
-            episodes = self._config.validation_episodes
-            accuracy = measure_together(self._evaluator, self._peers, sampler, episodes)
+            accuracy = self._validation.measure(stop)
+        if accuracy is None:
+            return
         progress.validation(self._done, accuracy.mean, accuracy.interval_95)
         self._write({"validation/accuracy": accuracy.mean, "validation/interval_95": accuracy.interval_95})
-        if accuracy.mean > self._best:
-            self._best, self._is_best = accuracy.mean, True
+        if accuracy.mean > self._validation.best:
+            self._validation.best, self._is_best = accuracy.mean, True
 
     def _save(self) -> None:
         """Begins to write a checkpoint, and the best one if this validation was."""
         self._write_log()
         arrays = checkpoint_arrays(self._model, self._optimizer, self._update)
-        best = functools.partial(self._write_best, self._done, arrays, self._best) if self._is_best else None
+        accuracy, metadata = self._validation.best, self._validation.metadata
+        best = functools.partial(self._write_best, self._done, arrays, accuracy) if self._is_best else None
         self._is_best = False
         # The last update may have spoilt the arrays though the loss before it was fine.
         wrong = first_not_finite(arrays)
         if wrong is not None:
             what = f"{wrong} was not finite after step {self._done}"
             raise self._diverged(what, None if wrong.startswith("model/") else best)
-        self._saves.start(functools.partial(self._write_checkpoint, self._done, arrays, self._best, best))
+        self._saves.start(functools.partial(self._write_checkpoint, self._done, arrays, metadata, best))
 
-    def _write_checkpoint(self, step: int, arrays: _Arrays, best: float, write_best: Optional[_Write]) -> None:
+    def _write_checkpoint(self, step: int, arrays: _Arrays, metadata: Metadata, write_best: Optional[_Write]) -> None:
         """Writes the best checkpoint first, if there is a new one: the other says how good it is."""
         if write_best is not None:
             write_best()
         if self._run is not None:
             with _still_there(self._run):
-                save_checkpoint(self._run.checkpoints, step, arrays, {"best_validation": best})
+                save_checkpoint(self._run.checkpoints, step, arrays, metadata)
         self._saved = step
 
     def _write_best(self, step: int, arrays: _Arrays, accuracy: float) -> None:
