@@ -8,6 +8,7 @@ import tensorflow as tf
 from hypertransformer_tf.cnn.normalisation import batch_moments, normalise
 from hypertransformer_tf.cnn.precision import mean_over_space
 from hypertransformer_tf.keras_stack import build_once
+from hypertransformer_tf.layers.convolutions import convolve, mean_of_convolution
 from hypertransformer_tf.layers.feature_sizes import check_shared_extractor, local_convolutions
 
 
@@ -63,10 +64,13 @@ class LocalFeatures(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         activations, features = inputs, []
-        for kernel, bias, stride in self.convolutions:
-            outputs = tf.nn.conv2d(activations, kernel, stride, "VALID") + bias
-            activations = tf.nn.relu(outputs)
-            features.append(mean_over_space(activations if self.nonlinear else outputs))
+        for number, (kernel, bias, stride) in enumerate(self.convolutions, start=1):
+            if number == len(self.convolutions) and not self.nonlinear:
+                features.append(mean_of_convolution(activations, kernel, stride) + bias)
+            else:
+                outputs = convolve(activations, kernel, stride, "VALID") + bias
+                activations = tf.nn.relu(outputs)
+                features.append(mean_over_space(activations if self.nonlinear else outputs))
         return tf.concat(features, -1)
 
     def get_config(self) -> Dict[str, Any]:
@@ -193,7 +197,7 @@ class SharedFeatures(keras.layers.Layer):
         shape = tf.shape(inputs)
         outputs = tf.reshape(inputs, (-1,) + tuple(inputs.shape[2:]))
         for index, (kernel, bias, stride) in enumerate(self.convolutions):
-            outputs = tf.nn.relu(tf.nn.conv2d(outputs, kernel, stride, self.padding.upper()) + bias)
+            outputs = tf.nn.relu(convolve(outputs, kernel, stride, self.padding.upper()) + bias)
             if self.norms:
                 outputs = self._normalise(outputs, shape, support_mask, *self.norms[index])
         return tf.reshape(mean_over_space(outputs), (shape[0], shape[1], self.features))
