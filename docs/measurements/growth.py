@@ -2,7 +2,7 @@
 
     python docs/measurements/growth.py --out=docs/measurements/growth
 
-Each setting changes one value of gin/omniglot_4layer_fast.gin and is measured by bin/benchmark in a process of its own.
+Each setting changes one value of gin/omniglot_4layer_fast.gin; bin/benchmark measures those of one kind in turns.
 Images larger than 28 pixels are computed one episode a group, which is faster than two groups at 56 pixels only.
 The arithmetic is what TensorFlow's profiler counts in the forward pass of one episode, convolutions in the plain form.
 Writes growth.csv and a log-log plot, growth.svg, below --out, and prints a Markdown table.
@@ -14,6 +14,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 from typing import Dict, Iterator, List
 
 from hypertransformer_tf.data.load import load_images
@@ -28,11 +29,17 @@ AXES: Dict[str, List[tuple]] = {  # what varies: (its value, bindings)
 }
 
 
-def episodes_per_second(bindings: tuple, seconds: float) -> float:
-    command = [sys.executable, "bin/benchmark", f"--gin_file={GIN_FILE}", "--json", f"--seconds={seconds}"]
-    command += [f"--gin_bindings={each}" for each in bindings]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)["episodes_per_second"]
+def measured_in_turns(settings: List[tuple], seconds: float) -> List[dict]:
+    """What bin/benchmark says of each setting: its speed, and how many times as long as the first an episode takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [pathlib.Path(folder) / f"{value}.gin" for value, _ in settings]
+        for file, (_, bindings) in zip(files, settings):
+            file.write_text("\n".join([f"include '{ROOT / GIN_FILE}'", *bindings, ""]))
+        first, *others = files
+        command = [sys.executable, "bin/benchmark", f"--gin_file={first}", *(f"--beside={each}" for each in others)]
+        command += ["--json", f"--seconds={seconds}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)["speeds"]
 
 
 def arithmetic(bindings: tuple) -> float:
@@ -62,18 +69,16 @@ def arithmetic(bindings: tuple) -> float:
 
 def rows(seconds: float) -> Iterator[dict]:
     for axis, settings in AXES.items():
-        first = None
-        for number, bindings in settings:
-            milliseconds, work = 1000 / episodes_per_second(bindings, seconds), arithmetic(bindings)
-            first = first or (milliseconds, work)
+        work = [arithmetic(bindings) for _, bindings in settings]
+        for (value, _), speed, operations in zip(settings, measured_in_turns(settings, seconds), work):
             yield {
                 "axis": axis,
-                "value": number,
-                "ms_per_episode": round(milliseconds, 2),
-                "episodes_per_second": round(1000 / milliseconds, 1),
-                "forward_mflop": round(work, 1),
-                "time_grows": round(milliseconds / first[0], 2),
-                "arithmetic_grows": round(work / first[1], 2),
+                "value": value,
+                "ms_per_episode": round(1000 / speed["episodes_per_second"], 2),
+                "episodes_per_second": round(speed["episodes_per_second"], 1),
+                "forward_mflop": round(operations, 1),
+                "time_grows": round(speed["times_as_long"], 2),
+                "arithmetic_grows": round(operations / work[0], 2),
             }
 
 
@@ -98,7 +103,7 @@ def plot(measured: List[dict], path: pathlib.Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True, help="a folder")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each setting, in all its turns")
     flags = parser.parse_args()
     measured = []
     for row in rows(flags.seconds):
