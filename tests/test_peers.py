@@ -46,7 +46,7 @@ def test_a_signal_that_came_too_late_to_be_asked_about_acts_at_the_end():
     before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
     try:
         with Interruption() as interruption:
-            assert not interruption.due(1, last=True)
+            assert not interruption.due(1, ask=True)
             os.kill(os.getpid(), signal.SIGTERM)
             assert interruption.received == signal.SIGTERM and not came
         assert came == [signal.SIGTERM]

@@ -1,6 +1,7 @@
 """Claims about running rows: what is missing is run, what fails stops nothing, what is made is made again."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -106,6 +107,13 @@ def test_the_exit_status_says_whether_all_is_done(commands, monkeypatch, capsys)
         commands.fails.clear()
         assert command.main() == 0
     assert "made results/40_steps/table_4.md" in capsys.readouterr().out
+
+
+def test_nothing_is_trained_unless_it_is_named(commands, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["bin/reproduce"])
+    assert command.main() == 2
+    assert "Nothing was named to train: give --row, --table or --figure;" in capsys.readouterr().err
+    assert not pathlib.Path("results").exists()
 
 
 def test_a_command_that_refuses_a_value_says_so_and_one_that_breaks_too(tmp_path):

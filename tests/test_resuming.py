@@ -189,7 +189,9 @@ def test_a_validation_that_was_interrupted_is_made_up_for(six_steps, gin_file, t
     with monkeypatch.context() as patch:
         patch.setattr(Evaluator, "_measured", asked_to_stop)
         patch.setattr("hypertransformer_tf.evaluation.protocol.EPISODES_AT_ONCE", 1)
-        with pytest.raises(KeyboardInterrupt, match=f"Interrupted at step {step}; saved."):
+        with pytest.raises(
+            KeyboardInterrupt, match=f"Interrupted at step {step}; saved.*, with the validation that was"
+        ):
             train_here(gin_file, tmp_path)
     assert latest(tmp_path).step == step and latest(tmp_path).metadata["validation_pending"]
     assert len(turns) == turn
@@ -202,6 +204,35 @@ def test_a_validation_that_was_interrupted_is_made_up_for(six_steps, gin_file, t
     ours, theirs = (load_best(run / "checkpoints") for run in (tmp_path, six_steps))
     assert (ours.step, ours.metadata) == (theirs.step, theirs.metadata)
     np.testing.assert_equal(ours.arrays, theirs.arrays)
+
+
+def test_a_validation_is_made_up_for_with_averages_and_though_killed_again(tmp_path, monkeypatch):
+    """SIGTERM in the first validation, then an end between the one made up for and its checkpoint."""
+    gin_file, run = write_gin(tmp_path / "average.gin", "optimizer.average = 0.9"), tmp_path / "run"
+    train_here(gin_file, tmp_path / "whole")
+    measured = Evaluator._measured
+
+    def asked_to_stop(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return measured(*arguments)
+
+    def killed(*arguments):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "_measured", asked_to_stop)
+        patch.setattr("hypertransformer_tf.evaluation.protocol.EPISODES_AT_ONCE", 1)
+        with pytest.raises(SystemExit):
+            train_here(gin_file, run)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingLoop, "_save", killed)
+        with pytest.raises(RuntimeError):
+            train_here(gin_file, run)
+    assert latest(run).step == 3 and latest(run).metadata["validation_pending"]
+    assert "validation/accuracy" in metrics_of(run)[-1]
+    train_here(gin_file, run)
+    assert metrics_of(run) == metrics_of(tmp_path / "whole")
+    assert_same_state(latest(run), latest(tmp_path / "whole"))
 
 
 def test_a_best_checkpoint_that_is_damaged_gives_way_to_the_newest(six_steps, gin_file, tmp_path, caplog):

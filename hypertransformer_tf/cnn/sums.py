@@ -4,6 +4,8 @@ from typing import Callable, Tuple
 
 import tensorflow as tf
 
+from hypertransformer_tf.cnn.cpu_alone import cpu_alone
+
 
 @tf.custom_gradient
 def sum_over_episode(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
@@ -13,7 +15,7 @@ def sum_over_episode(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor]
     channels that takes less time than XLA's reduction (BUILD_NOTES.md, "Speed"). A product over all at once would be
     one long sum for each channel, which loses digits. Accelerators may round what enters a product.
     """
-    if any(device.device_type != "CPU" for device in tf.config.list_logical_devices()):
+    if not cpu_alone():
         total = tf.reduce_sum(values, axis=(1, 2, 3), keepdims=True)
     else:
         episodes, channels = tf.shape(values)[0], values.shape[-1]

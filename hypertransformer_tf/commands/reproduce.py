@@ -3,12 +3,14 @@
 import argparse
 
 from hypertransformer_tf.commands import cli
+from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.reproduction.budget import parse_budget
 
 _DESCRIPTION = """\
 Trains and measures the rows of the paper's tables and figures, each a file in gin/paper, and puts the numbers
 beside the paper's: a JSON file for each row, tables (Markdown, CSV) and figures (PNG, SVG) made from them.
 
+Without --table, --figure and --row, --plan and --outputs_only are about all of them.
 Only what is missing is run. Stopped in whatever way, the same command goes on where it was. A row that cannot be
 run is named and skipped; the exit status is then 1."""
 
@@ -29,7 +31,7 @@ def main() -> int:
 
 
 def read_flags() -> argparse.Namespace:
-    """The flags of sys.argv. Raises UserError."""
+    """The flags of sys.argv. Raises UserError, also where nothing was named: hundreds of models would be trained."""
     parser = cli.Parser("reproduce", _DESCRIPTION, _EXAMPLES)
     parser.add_argument("--list", action="store_true", help="what there is, and what is done")
     for name, what in (("table", "a table"), ("figure", "a figure"), ("row", "a row, by the name of its file")):
@@ -55,6 +57,9 @@ def read_flags() -> argparse.Namespace:
     cli.add_data_flag(parser)
     flags = parser.parse()
     flags.budget = parse_budget(flags.budget)
+    named = flags.table or flags.figure or flags.row
+    if not (named or flags.list or flags.plan or flags.outputs_only):
+        raise UserError("Nothing was named to train: give --row, --table or --figure; --list shows what there is.")
     return flags
 
 

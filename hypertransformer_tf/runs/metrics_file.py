@@ -16,8 +16,10 @@ class MetricsFile:
         self.path = path
         self._file: Optional[IO[str]] = None
 
-    def drop_after(self, step: int) -> None:
+    def drop_after(self, step: int, validates_again: bool = False) -> None:
         """Drops lines past `step`, which will be trained again, and lines that a killed process cut off.
+
+        Where the validation of `step` will be measured again too, its line is dropped as well.
 
         Raises:
           UserError: the file cannot be read.
@@ -28,6 +30,8 @@ class MetricsFile:
             kept = [line for line in read_metrics(self.path) if line.get("step", 0) <= step]
         except FileNotFoundError:
             return
+        if validates_again:
+            kept = [line for line in kept if line.get("step") != step or "validation/accuracy" not in line]
         content = "".join(f"{json.dumps(line)}\n" for line in kept)
         try:
             atomic_file.write_atomically(self.path, content.encode())

@@ -93,12 +93,16 @@ class RunDirectory:
             self.close()
             raise
 
-    def begin(self, step: int, devices: Optional[Mapping[str, Any]] = None) -> Optional[str]:
+    def begin(
+        self, step: int, devices: Optional[Mapping[str, Any]] = None, validates_again: bool = False
+    ) -> Optional[str]:
         """Notes from which step this start goes on, and drops metrics past it; a damaged run.json is set aside.
 
         Args:
           step: steps done before.
           devices: what computes, by name, noted in run.json.
+          validates_again: whether this start measures the validation of that step, which an earlier one may have
+            written.
 
         Returns:
           A sentence if other devices computed the steps before, otherwise None.
@@ -116,7 +120,7 @@ class RunDirectory:
             except UserError as error:
                 raise SaveError(str(error)) from error
         self._begun = True
-        self._metrics.drop_after(step)
+        self._metrics.drop_after(step, validates_again)
         self._write_record()
         drawn = run_configuration.drawn_in_a_step(self._configuration)
         return run_record.changed_devices(earlier, devices or {}, drawn) if step else None

@@ -1,4 +1,4 @@
-"""Stopping when asked to: Ctrl-C, or SIGTERM from a scheduler; while training, between two steps."""
+"""Stopping when asked to: Ctrl-C, or SIGTERM from a scheduler; between two steps, or in a validation."""
 
 import contextlib
 import signal
@@ -34,7 +34,7 @@ def ended_by_sigterm() -> Iterator[None]:
 class Interruption:
     """While entered, notes the first SIGINT or SIGTERM instead of acting on it; a second Ctrl-C acts at once.
 
-    One that came too late for `due` acts when this is left without an error, as it would have without this.
+    One that came too late for `due` and `is_agreed` acts when this is left without an error, as it would have without.
 
     Args:
       peers: the other processes, all of which stop at the same step if one of them received a signal.
@@ -65,22 +65,28 @@ class Interruption:
         if kind is None and self.received is not None and self._agreed is None:
             signal.raise_signal(self.received)
 
-    def due(self, step: int, last: bool = False) -> bool:
-        """Whether to stop after this step; all processes ask after every step, and the answer is the same in all."""
+    def due(self, step: int, ask: bool = False) -> bool:
+        """Whether to stop after this step; all processes make this call after every step, with the same answer in all.
+
+        With several of them a signal is heard of every `every` steps, and where all `ask`.
+        """
         if not self._peers.are_there:
             self._agreed = self.received
-        elif last or step % self._every == 0:
+        elif ask or step % self._every == 0:
             self._agreed = self._peers.agree_to_stop(self.received)
         return self._agreed is not None
 
-    def at_once(self) -> bool:
-        """Whether to give up what is done between two steps; one of several processes cannot ask the others there."""
+    def is_agreed(self) -> bool:
+        """Whether to stop in the middle of what follows a step, such as a validation.
+
+        With several processes only what `due` agreed before counts: to ask, all of them must be at the same point.
+        """
         if not self._peers.are_there:
             self._agreed = self.received
         return self._agreed is not None
 
     def raise_if_received(self, message: str) -> None:
-        """Raises KeyboardInterrupt with the message after Ctrl-C, SystemExit 143 after SIGTERM, if `due` said so."""
+        """If a stop was agreed, raises KeyboardInterrupt with the message for Ctrl-C, SystemExit 143 for SIGTERM."""
         if self._agreed == signal.SIGINT:
             raise KeyboardInterrupt(message)
         if self._agreed == signal.SIGTERM:

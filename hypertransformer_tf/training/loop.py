@@ -84,7 +84,9 @@ class TrainingLoop:
         self._update.restore(checkpoint.arrays)
         self._done = self._saved = checkpoint.step
         self._validation.restore(checkpoint.metadata)
-        changed = self._run.begin(self._done, self._devices) if self._run is not None else None
+        if self._run is None:
+            return
+        changed = self._run.begin(self._done, self._devices, self._validation.pending)
         if changed:
             report(changed)
 
@@ -115,13 +117,13 @@ class TrainingLoop:
             if config.steps == 0:  # nothing is meta-trained: the initial values are what there is to measure
                 self._save()
             if self._validation.pending:
-                self._act(progress, interruption, stop=False)
+                self._act(progress, interruption, interruption.due(self._done, ask=True))
             self._log.restart_clock()
             for batch in batches:
                 self._log.add(self._step(batch, self._done))
                 self._done += 1
                 self._saves.check()
-                stop = interruption.due(self._done, self._done == config.steps)
+                stop = interruption.due(self._done, ask=self._validates())
                 if self._done % RECENT_STEPS == 0 or self._done == config.steps or stop:
                     self._check_finite()
                     self._report(progress)
@@ -132,22 +134,26 @@ class TrainingLoop:
 
     def _act(self, progress: ProgressReporter, interruption: Interruption, stop: bool) -> bool:
         """Validates and saves where it is time; whether it did."""
-        config, last = self._config, self._done == self._config.steps
-        regular = config.validate_every > 0 and self._done % config.validate_every == 0
-        due = last or regular or self._validation.pending
-        validates = due and self._validation.is_there
-        if validates:
+        config, last, validates = self._config, self._done == self._config.steps, self._validates()
+        if validates and self._validation.has_episodes:
             self._write_log()
-            self._validate(progress, interruption.at_once)
-        if validates or last or self._done % config.checkpoint_every == 0 or stop:
+            self._validate(progress, interruption.is_agreed)
+        if (validates and self._validation.has_episodes) or last or self._done % config.checkpoint_every == 0 or stop:
             self._save()
             if last or stop or self._validation.pending:
                 self._saves.wait()
             interruption.raise_if_received(
-                f"Interrupted at step {self._done}; saved. The same command goes on from there."
+                f"Interrupted at step {self._done}; saved. The same command goes on from there"
+                + (", with the validation that was given up." if self._validation.pending else ".")
             )
             return True
         return False
+
+    def _validates(self) -> bool:
+        """Whether a validation is due after the steps done, should there be validation classes."""
+        every = self._config.validate_every
+        regular = every > 0 and self._done % every == 0
+        return self._done == self._config.steps or regular or self._validation.pending
 
     def _check_finite(self) -> None:
         wrong = self._log.look(self._done)

@@ -128,7 +128,8 @@ class Peers:
     def _close(self, error: Optional[BaseException], together: bool) -> None:
         self._watch.closing.set()
         if self.is_chief or not together:
-            self._tell(_end_of(self.cluster.index, error))
+            # What ended this process, if another one did: its watch may not have passed that on yet.
+            self._tell(self._watch.end or _end_of(self.cluster.index, error))
         if together and self.is_chief:
             self._watch.all_gone.wait(self._timing.grace)  # TensorFlow's service is in this process: it goes last
         for connection in self._connections.values():

@@ -13,7 +13,8 @@ class Validation:
     """Measures when asked, and knows the best accuracy so far.
 
     One that is given up, as somebody asked the program to stop, is noted in the checkpoint: the run that goes on from
-    it begins with that validation, and so does what it would have done.
+    it measures first, then continues as if it had never stopped. With several processes only one that was asked before
+    it began is given up.
 
     Args:
       sampler: meta-validation episodes; None for no validation.
@@ -31,7 +32,7 @@ class Validation:
         self.best, self.pending = -1.0, False
 
     @property
-    def is_there(self) -> bool:
+    def has_episodes(self) -> bool:
         """Whether there is anything to measure."""
         return self._sampler is not None
 
