@@ -1,6 +1,9 @@
 """bin/generate and the function behind it."""
 
 import json
+import re
+import shutil
+import subprocess
 import sys
 import time
 import warnings
@@ -33,6 +36,20 @@ def _run(monkeypatch, *flags):
     monkeypatch.setattr(sys, "argv", ["bin/generate", *map(str, flags)])
     with own_configuration():
         return command.main()
+
+
+@pytest.mark.slow
+def test_the_files_are_read_without_the_library_as_the_documentation_says(pictures, tmp_path):
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "classifier"
+    generate(pictures, out, "drawings")
+    shutil.copy(next(pictures.rglob("*.png")), out / "new_picture.png")
+    text = (ROOT / "docs" / "classifiers.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert "hypertransformer" not in code
+    done = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] in ("one bar", "zwei Bäume", "三")
 
 
 def test_a_folder_becomes_a_classifier(preset, pictures, tmp_path, monkeypatch, capsys):
