@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.normalisation import Statistics, batch_moments, moments_for, normalise
-from hypertransformer_tf.cnn.sums import sum_over_episode
+from hypertransformer_tf.cnn.sums import sum_of_products_over_episode, sum_over_episode
 
 STREAM = np.random.default_rng(0)
 ACTIVATIONS = (STREAM.normal(size=(3, 4, 5, 5, 2)) * 3.0 + 1.0).astype(np.float32)
@@ -159,3 +159,14 @@ def test_a_sum_over_an_episode_is_that_over_samples_and_space(device, shape, mon
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
     expected = values.astype(np.float64).sum((1, 2, 3), keepdims=True)
     np.testing.assert_allclose(sum_over_episode(values), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 60, 14, 14, 8), (1, 25, 84, 84, 8), (3, 2, 3, 4, 5)])
+@pytest.mark.parametrize("device", ["CPU", "GPU"])
+def test_a_sum_of_products_over_an_episode_keeps_its_digits_when_compiled(device, shape, monkeypatch):
+    left, right = np.maximum(STREAM.normal(size=(2, *shape)), 0).astype(np.float32)
+    devices = [tf.config.LogicalDevice(name=f"/device:{device}:0", device_type=device)]
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
+    found = tf.function(sum_of_products_over_episode, jit_compile=True)(left, right)
+    expected = np.multiply(left, right, dtype=np.float64).sum((1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

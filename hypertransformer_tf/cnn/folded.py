@@ -29,7 +29,7 @@ def convolve_activate_pool(
     shape = tf.shape(inputs)
     episodes, samples = inputs.shape[0] or shape[0], inputs.shape[1] or shape[1]
     patches = tf.reshape(_patches(inputs, spec), (episodes, samples * height * width, 16 * spec.input_shape[-1]))
-    outputs = tf.matmul(patches, _folded_kernel(kernel, spec), transpose_b=True)  # (T, N * H' * W', 4 * c_out)
+    outputs = _product(patches, _folded_kernel(kernel, spec))  # (T, N * H' * W', 4 * c_out)
     outputs = _maximum_of_four(tf.reshape(outputs, (episodes, samples, height, width, 4, c_out)))
     if bias is not None:
         outputs += bias[:, tf.newaxis, tf.newaxis, tf.newaxis, :]
@@ -48,13 +48,25 @@ def _patches(inputs: tf.Tensor, spec: ConvolutionSpec) -> tf.Tensor:
     return tf.reshape(tf.concat(corners, -1), (shape[0], shape[1], height, width, 16 * channels))
 
 
+def _product(patches: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Patches (T, R, 16 * c_in) times a kernel (T, 4, c_out, 2, 2, 2, 2, c_in): (T, R, 4 * c_out).
+
+    The kernel's gradient is a product too, which takes less time with its narrower factor on the left (BUILD_NOTES.md,
+    "Speed"). Which one stands there follows from how the kernel lies here.
+    """
+    inputs, outputs = patches.shape[-1], kernel.shape[1] * kernel.shape[2]
+    if inputs < outputs:
+        kernel = tf.transpose(kernel, (0, 3, 4, 5, 6, 7, 1, 2))
+        return tf.matmul(patches, tf.reshape(kernel, (-1, inputs, outputs)))
+    return tf.matmul(patches, tf.reshape(kernel, (-1, outputs, inputs)), transpose_b=True)
+
+
 def _folded_kernel(kernel: tf.Tensor, spec: ConvolutionSpec) -> tf.Tensor:
-    """Four shifted copies of each 3x3 kernel, in the order of `_patches`: (T, 4 * c_out, 16 * c_in)."""
+    """Four shifted copies of each 3x3 kernel: (T, 4, c_out, 2, 2, 2, 2, c_in), from 2 on in the order of `_patches`."""
     _, _, c_in, c_out = spec.kernel_shape
     shifted = [tf.pad(kernel, ((0, 0), (y, 1 - y), (x, 1 - x), (0, 0), (0, 0))) for y in (0, 1) for x in (0, 1)]
     folded = tf.reshape(tf.stack(shifted, 1), (-1, 4, 2, 2, 2, 2, c_in, c_out))  # (T, 4, Y, y, X, x, c_in, c_out)
-    folded = tf.transpose(folded, (0, 1, 7, 2, 4, 3, 5, 6))
-    return tf.reshape(folded, (-1, 4 * c_out, 16 * c_in))
+    return tf.transpose(folded, (0, 1, 7, 2, 4, 3, 5, 6))
 
 
 @tf.custom_gradient

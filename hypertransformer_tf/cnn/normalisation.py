@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple, Optional, Tuple
 import tensorflow as tf
 
 from hypertransformer_tf.cnn.precision import at_least_float32
-from hypertransformer_tf.cnn.sums import sum_over_episode
+from hypertransformer_tf.cnn.sums import sum_of_products_over_episode, sum_over_episode
 
 EPSILON = 1e-3
 
@@ -111,8 +111,8 @@ def _scale_and_shift(
     """`_scale_and_shift_samples` where all samples have the same (T, 1, 1, 1, C), whose gradients share two sums."""
 
     def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, ...]:
-        total = sum_over_episode(upstream)
-        return upstream * scale, -scale * total, sum_over_episode(upstream * (values - mean)), total
+        total, of_scale = sum_over_episode(upstream), sum_of_products_over_episode(upstream, values - mean)
+        return upstream * scale, -scale * total, of_scale, total
 
     return _scale_and_shift_samples(values, mean, scale, shift), gradient
 
