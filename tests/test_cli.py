@@ -67,7 +67,7 @@ def test_help_is_there_within_two_seconds(command, mentions):
     "flags, says",
     [
         ([], "--gin_file"),
-        (["--gin_fil=x"], "--gin_file"),
+        (["--gin_fil=x"], "'--gin_fil=x' is not one of its flags; did you mean --gin_file"),
         (["--gin_file=x", "--step=3"], "'--step=3' is not one of its flags; did you mean --steps"),
         (["--gin_file=x", "--steps=0"], "'0' is not a whole number of at least 1"),
         (["--gin_file=x", "--seed=many"], "'many' is not a whole number"),
@@ -78,6 +78,12 @@ def test_a_wrong_flag_is_one_sentence_and_status_two(flags, says):
     done = subprocess.run([ROOT / "bin" / "train", *flags], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert says in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_a_misspelt_flag_is_named_before_what_is_missing_where_one_of_two_is_required():
+    command = [ROOT / "bin" / "export", "--modle=x"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "'--modle=x' is not one of its flags; did you mean --model" in done.stderr
 
 
 def test_train_passes_its_flags_on(called, monkeypatch):

@@ -12,6 +12,7 @@ from hypertransformer_tf.training.interruption import Interruption, ended_by_sig
 from hypertransformer_tf.training.joining import share_checkpoint
 from hypertransformer_tf.training.peers import Peers
 from hypertransformer_tf.training.shared_evaluation import measure_together
+from hypertransformer_tf.training.validation import Validation
 
 
 def test_what_the_chief_says_all_hear_and_what_all_say_the_chief_hears():
@@ -113,3 +114,31 @@ def test_an_accuracy_measured_together_is_the_one_measured_alone(episodes):
     alone = measure_together(Halves(), Peers.alone(), None, episodes)
     assert alone.mean == pytest.approx(np.mean(np.arange(episodes) / 10)) and alone.episodes == episodes
     assert each_of(met(3), lambda each: measure_together(Halves(), each, None, episodes)) == [alone] * 3
+
+
+@pytest.mark.parametrize("comes, given_up", [("before they ask", True), ("once they measure", False)])
+def test_a_validation_is_given_up_by_all_processes_or_by_none(comes, given_up):
+    class Asked:
+        """Three batches of one episode dealt out to the processes; each asks before its batch whether to stop."""
+
+        def accuracies(self, sampler, episodes, query_batches, part=0, parts=1, before_each=None):
+            before_each()
+            return [[0.5]]
+
+    def validate(each):
+        interruption = Interruption(each, every=100)
+
+        def stop():
+            if comes == "once they measure" and each.cluster.index == 1:
+                interruption.received = signal.SIGTERM
+            return interruption.is_agreed()
+
+        if comes == "before they ask" and each.cluster.index == 1:
+            interruption.received = signal.SIGTERM
+        interruption.due(7, ask=True)
+        validation = Validation(object(), 3, Asked(), each)
+        accuracy = validation.measure(stop)
+        stops_next = interruption.due(8, ask=True)
+        return accuracy is None, validation.pending, stops_next
+
+    assert each_of(met(3), validate) == [(given_up, given_up, True)] * 3

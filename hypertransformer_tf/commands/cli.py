@@ -37,13 +37,24 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         """The flags' values; sys.argv if `arguments` is unset. Raises UserError."""
-        flags, unknown = self.parse_known_args(arguments)
+        self._refuse_unknown(arguments)
+        return self.parse_args(arguments)
+
+    def _refuse_unknown(self, arguments: Optional[Sequence[str]]) -> None:
+        """Raises UserError for a flag that there is not: before argparse misses the one that it was meant to be."""
+        required = [each for each in (*self._actions, *self._mutually_exclusive_groups) if each.required]
+        for each in required:
+            each.required = False
+        try:
+            _, unknown = self.parse_known_args(arguments)
+        finally:
+            for each in required:
+                each.required = True
         if unknown:
             name = unknown[0].partition("=")[0]
             known = [option for action in self._actions for option in action.option_strings]
             close = difflib.get_close_matches(name, known, n=1)
             self.error(f"{unknown[0]!r} is not one of its flags" + (f"; did you mean {close[0]}" if close else ""))
-        return flags
 
 
 def add_configuration_flags(parser: Parser) -> None:
