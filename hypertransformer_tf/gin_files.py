@@ -15,6 +15,7 @@ from gin import config_parser
 from hypertransformer_tf.errors import UserError
 
 GIN_FOLDER = (pathlib.Path(__file__).resolve().parent / "gin").resolve()  # in a checkout a link to gin/
+_LONG_LIST = 30  # names: more are a wall in a terminal
 
 
 class Binding(NamedTuple):
@@ -78,18 +79,24 @@ def find_gin_file(name: str, beside: Optional[pathlib.Path] = None, origin: str 
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"Gin file {name!r}{place} cannot be looked up: {reason}; give another path.") from None
+    inside = pathlib.Path(name.removeprefix("gin/"))
+    meant = inside if not inside.is_absolute() and (GIN_FOLDER / inside).parent.is_dir() else inside.name
     raise UserError(
         f"Gin file {name!r}{place} is not there, neither from {folders[0]} nor in "
-        f"{GIN_FOLDER}{nearest(name.removeprefix('gin/'), known)}."
+        f"{GIN_FOLDER}{nearest(str(meant), known)}."
     )
 
 
 def nearest(wrong: str, known: Collection[str]) -> str:
-    """'; did you mean a or b?' without the question mark, or the whole list, or nothing."""
-    close = difflib.get_close_matches(wrong, sorted(known), n=3, cutoff=0.5)
+    """'; did you mean a or b?' without the question mark, or the whole list if it is short, or nothing."""
+    names = sorted(known)
+    close = difflib.get_close_matches(wrong, names, n=3, cutoff=0.5)
+    close = close or [each for each in names if wrong and wrong.lower() in each.lower()][:3]
     if close:
         return f"; did you mean {' or '.join(close)}"
-    return f"; there are {', '.join(sorted(known))}" if known else ""
+    if len(names) > _LONG_LIST:
+        return f"; there are {len(names)}, such as {', '.join(names[:3])}"
+    return f"; there are {', '.join(names)}" if names else ""
 
 
 def read_file(

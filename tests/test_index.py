@@ -6,6 +6,7 @@ import pytest
 from small_results import ROWS
 
 from hypertransformer_tf.errors import UserError
+from hypertransformer_tf.gin_files import nearest
 from hypertransformer_tf.reproduction.index import columns_of, in_parts, index_text, read_index, select_rows
 
 
@@ -39,8 +40,8 @@ def test_rows_are_chosen_by_table_figure_and_file_together():
 @pytest.mark.parametrize("kind", ["tables", "figures", "files"])
 def test_a_name_that_is_not_there_is_answered_with_the_nearest(kind):
     name = {"tables": "tabel_1", "figures": "chanels", "files": "omniglot_1shot_al_layers_8ch"}[kind]
-    nearest = {"tables": "table_1", "figures": "channels", "files": "omniglot_1shot_all_layers_8ch"}[kind]
-    with pytest.raises(UserError, match=f"{name}.*did you mean .*{nearest}"):
+    expected = {"tables": "table_1", "figures": "channels", "files": "omniglot_1shot_all_layers_8ch"}[kind]
+    with pytest.raises(UserError, match=f"{name}.*did you mean .*{expected}"):
         select_rows(read_index(), **{kind: [name]})
 
 
@@ -54,3 +55,21 @@ def test_parts_keep_the_order():
         "Omniglot": 4,
         "FC100": 1,
     }
+
+
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        ("row_04x", "; did you mean row_04"),
+        ("RARE", "; did you mean a_rare_one"),  # a part of a name is not like it, but what was meant
+        ("q", "; there are 41, such as a_rare_one, row_00, row_01"),
+        ("", "; there are 41, such as a_rare_one, row_00, row_01"),
+    ],
+)
+def test_of_many_names_only_those_that_help_are_listed(wrong, says):
+    answer = nearest(wrong, {"a_rare_one", *(f"row_{number:02}" for number in range(40))})
+    assert answer.startswith(says)
+
+
+def test_of_few_names_all_are_listed_where_none_is_like_it():
+    assert nearest("q", {"b", "a"}) == "; there are a, b"

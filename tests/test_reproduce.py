@@ -73,7 +73,7 @@ def test_without_matplotlib_tables_are_made_and_the_sentence_says_what_is_missin
 
 def test_a_plan_trains_nothing(commands, tmp_path):
     _, said = run(plan_only=True)
-    assert "2 rows, 0 of them done; 2 models to train, about" in said
+    assert "2 rows, 0 done; 2 models to train, about" in said
     assert not commands.trained() and not (tmp_path / "results").exists()
 
 

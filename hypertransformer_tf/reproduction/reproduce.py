@@ -158,7 +158,7 @@ def _announcement(
     total = len({row.name for row in chosen})
     models = sum(len(plan.seeds) for plan in plans)
     if not models:
-        return f"{total} rows, all done."
+        return f"{_counted(total, 'row')}, all done."
     times = []
     for plan in plans:
         experiment = experiments[plan.name]
@@ -166,11 +166,15 @@ def _announcement(
         own = budget.of_method(experiment.method.is_meta_trained)
         time = seconds_of(own, speed, episodes_to_train(experiment, own))
         times.append(None if time is None else time * len(plan.seeds))
-    text = f"{total} rows, {total - len(plans)} of them done; {models} models to train"
+    text = f"{_counted(total, 'row')}, {total - len(plans)} done; {_counted(models, 'model')} to train"
     known = [time for time in times if time is not None]
     if len(known) < len(times):
         return f"{text}; how long it takes is not known without their data."
     return f"{text}, about {duration_text(sum(known))} here."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _run_all(
