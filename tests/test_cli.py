@@ -66,7 +66,7 @@ def test_help_is_there_within_two_seconds(command, mentions):
 @pytest.mark.parametrize(
     "flags, says",
     [
-        ([], "--gin_file"),
+        ([], "the following arguments are required: --gin_file"),
         (["--gin_fil=x"], "'--gin_fil=x' is not one of its flags; did you mean --gin_file"),
         (["--gin_file=x", "--step=3"], "'--step=3' is not one of its flags; did you mean --steps"),
         (["--gin_file=x", "--steps=0"], "'0' is not a whole number of at least 1"),
@@ -80,10 +80,23 @@ def test_a_wrong_flag_is_one_sentence_and_status_two(flags, says):
     assert says in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
-def test_a_misspelt_flag_is_named_before_what_is_missing_where_one_of_two_is_required():
-    command = [ROOT / "bin" / "export", "--modle=x"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "'--modle=x' is not one of its flags; did you mean --model" in done.stderr
+@pytest.mark.parametrize(
+    "flags, says",
+    [
+        (["--modle=x"], "'--modle=x' is not one of its flags; did you mean --model"),
+        (["--out=x/1"], "one of the arguments --run_dir --model is required"),
+        (["--model=x"], "the following arguments are required: --out"),
+    ],
+)
+def test_a_misspelt_flag_is_named_before_one_that_is_missing(flags, says):
+    done = subprocess.run([ROOT / "bin" / "export", *flags], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert says in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_the_help_shows_what_is_required():
+    done = subprocess.run([ROOT / "bin" / "export", "--help"], capture_output=True, text=True, check=True)
+    assert "(--run_dir DIR | --model NAME) --out DIR/VERSION" in " ".join(done.stdout.split())
 
 
 def test_train_passes_its_flags_on(called, monkeypatch):

@@ -58,8 +58,9 @@ def test_forms_agree_for_any_number_of_channels(c_in, c_out, activation):
 @pytest.mark.parametrize("episodes, kernels", [(1, 1), (3, 3), (3, 1)])
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
-def test_forms_agree_for_task_batches_and_shared_kernels(episodes, kernels, with_bias, activation):
-    spec = _spec(14, 2, 4)
+@pytest.mark.parametrize("c_in, c_out", [(2, 4), (1, 8)])
+def test_forms_agree_for_task_batches_and_shared_kernels(episodes, kernels, with_bias, activation, c_in, c_out):
+    spec = _spec(14, c_in, c_out)
     inputs = _inputs(spec, episodes, kernels)
     _check_same(inputs if with_bias else inputs[:2] + [None], spec, activation)
 
@@ -119,10 +120,48 @@ def test_an_odd_last_row_and_column_reach_the_output_through_the_kernel_only():
     )
 
 
-def test_lengths_may_be_unknown_in_a_graph():
-    spec = _spec(7, 2, 3)
+@pytest.mark.parametrize("c_in, c_out", [(1, 8), (2, 8), (8, 8)])
+def test_gradients_of_second_order_agree(c_in, c_out):
+    spec = _spec(7, c_in, c_out)
+    images, kernel, bias = (tf.cast(each, tf.float64) for each in _inputs(spec, 3, 3))
+
+    def second_order(form):
+        with tf.GradientTape() as outer:
+            outer.watch((images, kernel))
+            with tf.GradientTape() as inner:
+                inner.watch(kernel)
+                outputs = form.convolve_activate_pool(images, kernel, bias, spec, ACTIVATIONS["relu"])
+                loss = tf.reduce_sum(outputs**3)
+            total = tf.reduce_sum(inner.gradient(loss, kernel) ** 2)
+        return outer.gradient(total, (images, kernel))
+
+    for found, expected in zip(second_order(folded), second_order(plain), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "c_in, c_out, left", [(1, 8, "patches"), (2, 8, "outputs"), (3, 8, "outputs"), (3, 16, "patches")]
+)
+def test_the_narrower_factor_of_the_kernels_gradient_is_on_the_left(c_in, c_out, left):
+    spec = _spec(14, c_in, c_out)
+
+    def gradient(images, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            outputs = folded.convolve_activate_pool(images, kernel, None, spec, ACTIVATIONS["relu"])
+        return tape.gradient(outputs, kernel)
+
+    graph = tf.function(gradient).get_concrete_function(*_inputs(spec, 3, 3)[:2]).graph
+    shapes = [tuple(each.outputs[0].shape) for each in graph.get_operations() if "BatchMatMul" in each.type]
+    inputs, outputs = 16 * c_in, 4 * c_out
+    assert ((3, inputs, outputs) if left == "patches" else (3, outputs, inputs)) in shapes
+
+
+@pytest.mark.parametrize("c_in, c_out", [(2, 3), (1, 8)])
+def test_lengths_may_be_unknown_in_a_graph(c_in, c_out):
+    spec = _spec(7, c_in, c_out)
     inputs = _inputs(spec, 3, 3)
-    signature = [tf.TensorSpec([None, None, 7, 7, 2]), tf.TensorSpec([None, 3, 3, 2, 3])]
+    signature = [tf.TensorSpec([None, None, 7, 7, c_in]), tf.TensorSpec([None, 3, 3, c_in, c_out])]
     for form in (folded, plain):
 
         def run(images, kernel, form=form):

@@ -161,12 +161,30 @@ def test_a_sum_over_an_episode_is_that_over_samples_and_space(device, shape, mon
     np.testing.assert_allclose(sum_over_episode(values), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(1, 60, 14, 14, 8), (1, 25, 84, 84, 8), (3, 2, 3, 4, 5)])
-@pytest.mark.parametrize("device", ["CPU", "GPU"])
-def test_a_sum_of_products_over_an_episode_keeps_its_digits_when_compiled(device, shape, monkeypatch):
-    left, right = np.maximum(STREAM.normal(size=(2, *shape)), 0).astype(np.float32)
+def _maps(kind, samples, side, channels):
+    """Two maps: of equal values and of two, which round the same way again and again in one long sum; or random ones."""
+    shape = (2, samples, side, side, channels)
+    if kind == "random":
+        return tf.constant(STREAM.normal(size=(2, *shape)), tf.float32)
+    two_values = np.where(STREAM.uniform(size=shape) < 0.1, 0.7, 0.1)
+    return tf.constant([np.full(shape, 0.1), two_values], tf.float32)
+
+
+@pytest.mark.parametrize("kind, samples, side", [("random", 3, 5), ("constant", 60, 14), ("constant", 25, 84)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8, 16])
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_a_sum_of_products_over_an_episode_keeps_its_digits(kind, samples, side, channels, compiled):
+    left, right = _maps(kind, samples, side, channels)
+    form = tf.function(sum_of_products_over_episode, jit_compile=True) if compiled else sum_of_products_over_episode
+    products = np.multiply(left, right, dtype=np.float64)
+    error = np.abs(form(left, right) - products.sum((1, 2, 3), keepdims=True))
+    assert np.all(error <= 1e-4 * np.abs(products).sum((1, 2, 3), keepdims=True))
+
+
+@pytest.mark.parametrize("device, channels, in_blocks", [("CPU", 8, True), ("CPU", 3, False), ("GPU", 8, False)])
+def test_a_sum_of_products_is_a_product_on_a_cpu_with_enough_channels(device, channels, in_blocks, monkeypatch):
     devices = [tf.config.LogicalDevice(name=f"/device:{device}:0", device_type=device)]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda: devices)
-    found = tf.function(sum_of_products_over_episode, jit_compile=True)(left, right)
-    expected = np.multiply(left, right, dtype=np.float64).sum((1, 2, 3), keepdims=True)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    graph = tf.function(sum_of_products_over_episode).get_concrete_function(*_maps("random", 2, 3, channels)).graph
+    outputs = [tuple(each.outputs[0].shape[-2:]) for each in graph.get_operations() if "MatMul" in each.type]
+    assert ((channels, channels) in outputs) == in_blocks

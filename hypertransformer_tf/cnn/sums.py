@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from hypertransformer_tf.cnn.cpu_alone import cpu_alone
 
+_BLOCKED = 4  # channels, from which on TensorFlow and XLA multiply in blocks, whose sums they add up
+
 
 @tf.custom_gradient
 def sum_over_episode(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
@@ -32,12 +34,13 @@ def sum_of_products_over_episode(
     """Sum of left * right, both (T, N, H, W, C), over N, H and W: (T, 1, 1, 1, C), of the same floating dtype.
 
     Where there is but a CPU it is the diagonal of a product of channels with channels: more multiplications, which with
-    few channels take less time than XLA's reduction, and sums as exact as that.
+    8 channels take less time than XLA's reduction (BUILD_NOTES.md, "Speed"). With fewer than `_BLOCKED` the product
+    would add up row after row in one long sum.
     """
-    if not cpu_alone():
-        total = tf.reduce_sum(left * right, axis=(1, 2, 3), keepdims=True)
+    episodes, channels = tf.shape(left)[0], left.shape[-1]
+    if not cpu_alone() or channels < _BLOCKED:
+        total = sum_over_episode(left * right)
     else:
-        episodes, channels = tf.shape(left)[0], left.shape[-1]
         rows = [tf.reshape(each, (episodes, -1, channels)) for each in (left, right)]
         total = tf.linalg.diag_part(tf.matmul(*rows, transpose_a=True))
         total = tf.reshape(total, (episodes, 1, 1, 1, channels))

@@ -37,16 +37,22 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: Optional[Sequence[str]] = None) -> argparse.Namespace:
         """The flags' values; sys.argv if `arguments` is unset. Raises UserError."""
-        self._refuse_unknown(arguments)
-        return self.parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else arguments
+        if not {"-h", "--help"}.intersection(words):
+            self._refuse_unknown(words)
+        return self.parse_args(words)
 
-    def _refuse_unknown(self, arguments: Optional[Sequence[str]]) -> None:
-        """Raises UserError for a flag that there is not: before argparse misses the one that it was meant to be."""
+    def _refuse_unknown(self, words: Sequence[str]) -> None:
+        """Raises UserError for a flag that there is not.
+
+        argparse says first what is missing, which after a slip of the pen is the very flag that was given. So the words
+        are read once with nothing required. (The help shows what is required, and must not be printed meanwhile.)
+        """
         required = [each for each in (*self._actions, *self._mutually_exclusive_groups) if each.required]
         for each in required:
             each.required = False
         try:
-            _, unknown = self.parse_known_args(arguments)
+            _, unknown = self.parse_known_args(words)
         finally:
             for each in required:
                 each.required = True
