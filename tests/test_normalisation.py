@@ -162,7 +162,7 @@ def test_a_sum_over_an_episode_is_that_over_samples_and_space(device, shape, mon
 
 
 def _maps(kind, samples, side, channels):
-    """Two maps: of equal values and of two, which round the same way again and again in one long sum; or random ones."""
+    """Two maps: of equal values and of two, which round the same way each time in one long sum; or random ones."""
     shape = (2, samples, side, side, channels)
     if kind == "random":
         return tf.constant(STREAM.normal(size=(2, *shape)), tf.float32)

@@ -51,8 +51,8 @@ def _patches(inputs: tf.Tensor, spec: ConvolutionSpec) -> tf.Tensor:
 def _product(patches: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Patches (T, R, 16 * c_in) times a kernel (T, 4, c_out, 2, 2, 2, 2, c_in): (T, R, 4 * c_out).
 
-    The kernel's gradient is a product of the patches and the outputs' gradient, and takes less time with the narrower of
-    these on the left (BUILD_NOTES.md, "Speed"). The patches stand there where the kernel lies as (inputs, outputs), the
+    The kernel's gradient is a product of the patches and the outputs' gradient. It takes less time with the narrower of
+    these on the left (BUILD_NOTES.md, "Speed"): the patches stand there where the kernel lies as (inputs, outputs), the
     outputs' gradient where it is transposed.
     """
     inputs, outputs = patches.shape[-1], kernel.shape[1] * kernel.shape[2]
