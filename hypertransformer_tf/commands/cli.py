@@ -48,7 +48,8 @@ class Parser(argparse.ArgumentParser):
         argparse says first what is missing, which after a slip of the pen is the very flag that was given. So the words
         are read once with nothing required. (The help shows what is required, and must not be printed meanwhile.)
         """
-        required = [each for each in (*self._actions, *self._mutually_exclusive_groups) if each.required]
+        may_be_required: list[Any] = [*self._actions, *self._mutually_exclusive_groups]
+        required = [each for each in may_be_required if each.required]
         for each in required:
             each.required = False
         try:
