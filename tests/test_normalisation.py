@@ -170,8 +170,8 @@ def _maps(kind, samples, side, channels):
     return tf.constant([np.full(shape, 0.1), two_values], tf.float32)
 
 
-@pytest.mark.parametrize("kind, samples, side", [("random", 3, 5), ("constant", 60, 14), ("constant", 25, 84)])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8, 16])
+@pytest.mark.parametrize("kind, samples, side", [("random", 3, 5), ("constant", 60, 14)])
+@pytest.mark.parametrize("channels", [1, 3, 4, 8])
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_a_sum_of_products_over_an_episode_keeps_its_digits(kind, samples, side, channels, compiled):
     left, right = _maps(kind, samples, side, channels)
