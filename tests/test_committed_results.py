@@ -8,11 +8,10 @@ from small_runs import ROOT
 
 from hypertransformer_tf.experiment import load_experiment
 from hypertransformer_tf.plotting.canvas import can_draw
-from hypertransformer_tf.reproduction.composed_file import composed_text
 from hypertransformer_tf.reproduction.index import read_index
 from hypertransformer_tf.reproduction.outputs import outputs_of
+from hypertransformer_tf.reproduction.present_recipe import present_recipe
 from hypertransformer_tf.reproduction.readme_tables import with_our_numbers
-from hypertransformer_tf.reproduction.recipe_digest import recipe_digest
 from hypertransformer_tf.reproduction.results import DONE, best_known, budgets_in, read_results
 
 RESULTS = ROOT / "docs" / "results"
@@ -64,12 +63,11 @@ def test_every_result_is_of_a_row_and_in_its_tables(budget):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("budget", BUDGETS)
-def test_a_row_that_would_be_trained_otherwise_today_says_so(budget, tmp_path):
+def test_a_row_that_would_be_trained_otherwise_today_says_so(budget):
     for name, result in read_results(RESULTS, budget).items():
         row = load_experiment(f"paper/{name}.gin")
         for seed in result.seeds:
-            (tmp_path / "row.gin").write_text(composed_text(f"paper/{name}.gin", seed.steps or None, row))
-            today = recipe_digest(load_experiment(str(tmp_path / "row.gin")).effective())
+            today = present_recipe(f"paper/{name}.gin", seed.steps or None, row)
             assert seed.recipe in (None, today) or result.note, f"{name}, seed {seed.seed}: its recipe has changed"
 
 

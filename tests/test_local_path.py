@@ -12,7 +12,8 @@ from hypertransformer_tf.evaluation.evaluate import evaluate
 from hypertransformer_tf.plotting.plot import plot
 from hypertransformer_tf.plotting.subject import find_trained
 from hypertransformer_tf.reproduction.budget import Budget
-from hypertransformer_tf.reproduction.reproduce import listing, reproduce
+from hypertransformer_tf.reproduction.listing import listing
+from hypertransformer_tf.reproduction.reproduce import reproduce
 from hypertransformer_tf.runs.local_path import local_path
 from hypertransformer_tf.serving.export import export
 from hypertransformer_tf.training.pre_training import pre_trained

@@ -13,7 +13,8 @@ from hypertransformer_tf.commands import reproduce as command
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.reproduction import child_commands
 from hypertransformer_tf.reproduction.budget import Budget
-from hypertransformer_tf.reproduction.reproduce import listing, reproduce
+from hypertransformer_tf.reproduction.listing import listing
+from hypertransformer_tf.reproduction.reproduce import reproduce
 from hypertransformer_tf.reproduction.results import read_results
 
 
@@ -51,6 +52,39 @@ def test_a_row_that_fails_does_not_stop_the_others_and_is_tried_again(commands, 
     assert run()[0] and read_results(tmp_path / "results", "40_steps")[FIRST].state == "done"
 
 
+def test_a_reason_that_many_rows_share_is_said_once(commands, capsys):
+    for row in (FIRST, SECOND):
+        commands.fails[row] = child_commands.CommandError("the data is away.", True)
+    assert not run()[0]
+    said = capsys.readouterr().err
+    assert f"{FIRST} skipped: the data is away." in said and f"{SECOND} skipped: as {FIRST}" in said
+    assert said.count("away") == 1
+
+
+def test_rows_that_today_would_be_trained_otherwise_are_kept_and_named(commands, tmp_path):
+    run()
+    assert "another configuration" not in run()[1]
+    path = tmp_path / "results" / "40_steps" / "rows" / f"{FIRST}.json"
+    of_today = json.loads(path.read_text())["seeds"][0]["recipe"]
+    path.write_text(path.read_text().replace(of_today, "of_yesterday"))
+    done, said = run()
+    assert done and len(commands.trained()) == 2
+    assert f"1 row was trained by another configuration than today's and is kept: {FIRST}." in said
+    assert f"remove its file in {path.parent.relative_to(tmp_path)}" in said
+
+
+def test_where_no_row_has_its_data_time_is_estimated_without(commands, monkeypatch):
+    def benchmark_of_glyphs(name, flags, log=None):
+        if name == "benchmark" and "quickstart" not in flags[0]:
+            raise child_commands.CommandError("the data is away.", True)
+        return commands(name, flags, log)
+
+    monkeypatch.setattr(child_commands, "run_command", benchmark_of_glyphs)
+    _, said = run(plan_only=True)
+    assert "estimated from glyphs" in said and said.count("the data is away.") == 1
+    assert "2 models to train, about" in said
+
+
 def test_tables_and_figures_made_again_are_the_same_bytes(commands, tmp_path):
     run()
     folder = tmp_path / "results" / "40_steps"
@@ -80,7 +114,11 @@ def test_a_plan_trains_nothing(commands, tmp_path):
 def test_the_list_says_what_is_done(commands):
     run(rows=[FIRST])
     text = listing()
-    assert "--table=table_4" in text and "1 done at 40_steps" in text and f"{FIRST}  (done at 40_steps)" in text
+    assert "--table=table_4, --figure=figure_3: " in text and "1 done at 40_steps" in text and FIRST not in text
+    text = listing(figures=["figure_3"])
+    assert f"{FIRST}  (done at 40_steps)\n" in text and f"{SECOND}\n" in text and "--table=methods" not in text
+    with pytest.raises(UserError, match="There is no table 'table_5'"):
+        listing(tables=["table_5"])
 
 
 def test_a_row_that_is_not_there_is_answered_with_the_nearest(commands):

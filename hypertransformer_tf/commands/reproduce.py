@@ -15,7 +15,7 @@ Only what is missing is run. Stopped in whatever way, the same command goes on w
 run is named and skipped; the exit status is then 1."""
 
 _EXAMPLES = """\
-  bin/reproduce --list
+  bin/reproduce --list --table=table_4
   bin/reproduce --row=omniglot_1shot_all_layers_8ch --budget=5min
   bin/reproduce --table=table_4 --budget=4000 --seeds=2
       4000 steps of our own recipe for each of two models a row
@@ -33,7 +33,9 @@ def main() -> int:
 def read_flags() -> argparse.Namespace:
     """The flags of sys.argv. Raises UserError, also where nothing was named: hundreds of models would be trained."""
     parser = cli.Parser("reproduce", _DESCRIPTION, _EXAMPLES)
-    parser.add_argument("--list", action="store_true", help="what there is, and what is done")
+    parser.add_argument(
+        "--list", action="store_true", help="what there is and what is done; with a table, figure or row its rows"
+    )
     for name, what in (("table", "a table"), ("figure", "a figure"), ("row", "a row, by the name of its file")):
         parser.add_argument(
             f"--{name}", metavar="NAME", action="append", default=[], help=f"{what}; may be given several times"
@@ -65,10 +67,11 @@ def read_flags() -> argparse.Namespace:
 
 def _command() -> int:
     flags = read_flags()
-    from hypertransformer_tf.reproduction import reproduce  # late: the help does not need it
+    from hypertransformer_tf.reproduction import reproduce  # late: the help does not need these
+    from hypertransformer_tf.reproduction.listing import listing
 
     if flags.list:
-        print(reproduce.listing(flags.results))
+        print(listing(flags.results, flags.table, flags.figure, flags.row))
         return 0
     done = reproduce.reproduce(
         tables=flags.table,

@@ -16,6 +16,20 @@ from hypertransformer_tf.gin_files import GIN_FOLDER, nearest
 INDEX = GIN_FOLDER / "index.csv"
 # Tables in which the paper gives the accuracy on the training classes too.
 WITH_TRAINING_ACCURACY = ("table_4",)
+# What the rows of each table are about.
+HEADINGS = {
+    "table_1": "HyperTransformer by channels, beside MAML++ and RFS (paper, Table 1)",
+    "table_4": "How much to generate, in small CNNs (paper, Table 4 and Figure 3)",
+    "methods": "HyperTransformer beside prototypical networks, MAML and RFS (rows of our own)",
+    "colour": "CIFAR-FS and FC100 (rows of our own)",
+    "semi_supervised": "Unlabelled samples and transformer layers (paper, Figure 4)",
+    "parameters_16ch": "Parameter study of the 16-channel model (paper)",
+    "parameters_4ch": "Parameter study of the 4-channel model (paper)",
+    "mixtures": "Trained and generated layers (paper)",
+    "allocation": "Output against spatial allocation (paper)",
+    "others": "LGM-Net's and LEO's settings (paper)",
+    "options": "Options of the authors' program",
+}
 
 
 @dataclasses.dataclass(frozen=True)

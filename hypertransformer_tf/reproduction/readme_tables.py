@@ -4,23 +4,10 @@ import dataclasses
 from typing import Mapping, Sequence
 
 from hypertransformer_tf.errors import UserError
-from hypertransformer_tf.reproduction.index import IndexRow, columns_of, in_parts
+from hypertransformer_tf.reproduction.index import HEADINGS, IndexRow, columns_of, in_parts
 from hypertransformer_tf.reproduction.results import RowResult
 
 BEGIN, END = "<!-- rows: made by bin/gin_index -->", "<!-- end of rows -->"
-_HEADINGS = {
-    "table_1": "HyperTransformer by channels, beside MAML++ and RFS (paper, Table 1)",
-    "table_4": "How much to generate, in small CNNs (paper, Table 4 and Figure 3)",
-    "methods": "HyperTransformer beside prototypical networks, MAML and RFS (rows of our own)",
-    "colour": "CIFAR-FS and FC100 (rows of our own)",
-    "semi_supervised": "Unlabelled samples and transformer layers (paper, Figure 4)",
-    "parameters_16ch": "Parameter study of the 16-channel model (paper)",
-    "parameters_4ch": "Parameter study of the 4-channel model (paper)",
-    "mixtures": "Trained and generated layers (paper)",
-    "allocation": "Output against spatial allocation (paper)",
-    "others": "LGM-Net's and LEO's settings (paper)",
-    "options": "Options of the authors' program",
-}
 
 
 def with_our_numbers(rows: Sequence[IndexRow], best: Mapping[str, RowResult]) -> list[IndexRow]:
@@ -41,7 +28,7 @@ def row_tables(rows: Sequence[IndexRow]) -> str:
     """A Markdown table for each table of the index: the paper's number and ours, linked to the gin file."""
     parts = []
     for table, of_table in in_parts(rows, lambda row: row.table).items():
-        parts += ["", f"### {_HEADINGS.get(table, table)}", "", f"`bin/reproduce --table={table}`"]
+        parts += ["", f"### {HEADINGS.get(table, table)}", "", f"`bin/reproduce --table={table}`"]
         for panel, of_panel in in_parts(of_table, lambda row: row.panel).items():
             columns = columns_of(of_panel)
             parts += ["", f"| {panel} | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]

@@ -9,24 +9,20 @@ from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.experiment import Experiment, load_experiment
 from hypertransformer_tf.gin_files import GIN_FOLDER
 from hypertransformer_tf.plotting.canvas import can_draw
+from hypertransformer_tf.reproduction.announcement import announcement, what_is_outdated
 from hypertransformer_tf.reproduction.budget import Budget
 from hypertransformer_tf.reproduction.child_commands import CommandError
-from hypertransformer_tf.reproduction.index import IndexRow, in_parts, read_index, select_rows
+from hypertransformer_tf.reproduction.index import in_parts, read_index, select_rows
 from hypertransformer_tf.reproduction.outputs import write_outputs
 from hypertransformer_tf.reproduction.places import Places
-from hypertransformer_tf.reproduction.results import DONE, budgets_in, read_results
+from hypertransformer_tf.reproduction.present_recipe import trained_otherwise
+from hypertransformer_tf.reproduction.results import DONE, read_results
 from hypertransformer_tf.reproduction.row_files import measured_row_speed, write_files_of_minutes
-from hypertransformer_tf.reproduction.row_plan import (
-    RowPlan,
-    Speeds,
-    duration_text,
-    episodes_to_train,
-    plan_rows,
-    seconds_of,
-    work_of,
-)
+from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds, plan_rows, work_of
 from hypertransformer_tf.reproduction.run_row import run_row
 from hypertransformer_tf.runs.local_path import local_path
+
+_WITHOUT_DATA = "quickstart"  # what a speed can be measured of anywhere
 
 
 def reproduce(
@@ -69,12 +65,17 @@ def reproduce(
         _require_writable("results", places.results)
     if not outputs_only:  # a plan may need a speed, which is measured and kept there
         _require_writable("runs", places.runs)
-    plans = plan_rows(index, chosen, read_results(places.results, budget.name), seeds)
+    known = read_results(places.results, budget.name)
+    plans = plan_rows(index, chosen, known, seeds)
     speeds = Speeds(places.runs / "speeds.json")
     experiments = {} if outputs_only else {plan.name: load_experiment(str(GIN_FOLDER / plan.file)) for plan in plans}
     if not outputs_only:
-        _measure_a_speed(plans, experiments, budget, places, speeds)
-        say(_announcement(plans, experiments, chosen, budget, speeds))
+        _measure_a_speed(plans, experiments, budget, places, speeds, say)
+        say(announcement(plans, experiments, chosen, budget, speeds))
+        kept = {row.name: row.file for row in chosen if row.name not in experiments and row.name in known}
+        outdated = [name for name, file in kept.items() if trained_otherwise(known[name], file, budget)]
+        if outdated:
+            say(what_is_outdated(outdated, budget, places))
     if plan_only:
         return True
     failed = False if outputs_only else _run_all(plans, experiments, budget, places, speeds, say)
@@ -101,40 +102,18 @@ def _require_writable(flag: str, folder: pathlib.Path) -> None:
         raise UserError(f"--{flag}={folder} cannot be written: {error.strerror or error}; choose another.") from None
 
 
-def listing(results: str = "results") -> str:
-    """All tables and figures with the number of their rows, and how many of them are done on which budget.
-
-    Raises:
-      UserError: `results` is not a local folder.
-    """
-    index, folder = read_index(), local_path(results)
-    done = {
-        budget: {name for name, result in read_results(folder, budget).items() if result.state == DONE}
-        for budget in budgets_in(folder)
-    }
-    lines = []
-    for kind, parts in (
-        ("table", in_parts(index, lambda row: row.table)),
-        ("figure", in_parts(index, lambda row: row.figure)),
-    ):
-        for name, rows in parts.items():
-            names = {row.name for row in rows}
-            counts = [f"{len(names & of)} done at {budget}" for budget, of in done.items() if names & of]
-            lines.append(f"--{kind}={name:<16} {len(names):>3} rows; {', '.join(counts) or 'none done'}")
-    lines += ["", "rows:"]
-    for name in dict.fromkeys(row.name for row in index):
-        budgets = [budget for budget, of in done.items() if name in of]
-        lines.append(f"  {name}" + (f"  (done at {', '.join(budgets)})" if budgets else ""))
-    return "\n".join(lines)
-
-
 def _measure_a_speed(
-    plans: Sequence[RowPlan], experiments: dict[str, Experiment], budget: Budget, places: Places, speeds: Speeds
+    plans: Sequence[RowPlan],
+    experiments: dict[str, Experiment],
+    budget: Budget,
+    places: Places,
+    speeds: Speeds,
+    say: Callable[[str], None],
 ) -> None:
-    """Makes sure that at least one speed is known, from which others can be estimated. Needs data of some row."""
+    """Makes sure that at least one speed is known, from which others can be estimated."""
     if budget.minutes is not None or speeds.any_known(budget.is_full):
         return
-    tried = set()
+    tried, reasons = set(), []
     for plan in plans:
         experiment = experiments[plan.name]
         if experiment.data.source in tried or not experiment.method.is_meta_trained:
@@ -142,39 +121,16 @@ def _measure_a_speed(
         tried.add(experiment.data.source)
         try:
             speed = measured_row_speed(plan, experiment, budget, places)
-        except CommandError:
-            continue  # the row itself will say why
+        except CommandError as error:
+            reasons.append(str(error))
+            continue
         speeds.add(plan.name, budget.is_full, speed, work_of(experiment))
         return
-
-
-def _announcement(
-    plans: Sequence[RowPlan],
-    experiments: dict[str, Experiment],
-    chosen: Sequence[IndexRow],
-    budget: Budget,
-    speeds: Speeds,
-) -> str:
-    total = len({row.name for row in chosen})
-    models = sum(len(plan.seeds) for plan in plans)
-    if not models:
-        return f"{_counted(total, 'row')}, all done."
-    times = []
-    for plan in plans:
-        experiment = experiments[plan.name]
-        speed = speeds.estimate(plan.name, budget.is_full, work_of(experiment))
-        own = budget.of_method(experiment.method.is_meta_trained)
-        time = seconds_of(own, speed, episodes_to_train(experiment, own))
-        times.append(None if time is None else time * len(plan.seeds))
-    text = f"{_counted(total, 'row')}, {total - len(plans)} done; {_counted(models, 'model')} to train"
-    known = [time for time in times if time is not None]
-    if len(known) < len(times):
-        return f"{text}; how long it takes is not known without their data."
-    return f"{text}, about {duration_text(sum(known))} here."
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    if reasons:
+        say("None of these rows can be run here, so that their time is estimated from glyphs. " + "\n".join(reasons))
+        plan, experiment = RowPlan(_WITHOUT_DATA, f"{_WITHOUT_DATA}.gin", (0,), False), load_experiment(_WITHOUT_DATA)
+        speed = measured_row_speed(plan, experiment, budget, places)
+        speeds.add(plan.name, budget.is_full, speed, work_of(experiment))
 
 
 def _run_all(
@@ -188,6 +144,7 @@ def _run_all(
     """Runs the rows; whether any is not done."""
     write_files_of_minutes(plans, experiments, budget, places, speeds, say)
     failed = False
+    reasons: dict[str, str] = {}  # the first row of each
     for plan in plans:
         result = run_row(plan, experiments[plan.name], budget, places, speeds, say)
         if result.state == DONE:
@@ -195,5 +152,7 @@ def _run_all(
             say(f"{plan.name}: {shown}")
         else:
             failed = True
-            print(f"{plan.name} {result.state}: {result.reason}", file=sys.stderr)
+            first = reasons.setdefault(result.reason, plan.name)
+            reason = result.reason if first == plan.name else f"as {first}"
+            print(f"{plan.name} {result.state}: {reason}", file=sys.stderr)
     return failed
