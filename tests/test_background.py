@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from hypertransformer_tf.data.background import background_of, training_background
+from hypertransformer_tf.data.background import (
+    background_of,
+    common_background,
+    has_light_background,
+    training_background,
+)
 from hypertransformer_tf.data.images_by_class import ImagesByClass, offsets_of
 
 
@@ -26,6 +31,11 @@ def test_the_border_decides(ground, said):
 def test_pictures_that_differ_have_none_in_common_and_few_exceptions_do_not_count():
     assert training_background(_images([255, 0, 255])) is None
     assert training_background(_images([255] * 39 + [0])) == "light"
+
+
+def test_each_picture_has_its_own():
+    assert has_light_background(_images([255, 0]).images).tolist() == [True, True, False, False]
+    assert common_background(_images([255, 0]).images) is None and common_background(_images([0]).images) == "dark"
 
 
 def test_only_the_training_classes_count():

@@ -172,7 +172,7 @@ def test_the_card_is_json_that_every_reader_takes(preset, pictures, tmp_path):
     generate(pictures, tmp_path / "out", preset, formats=["tflite_int8"])
     text = (tmp_path / "out" / "card.json").read_text()
     card = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert card["preprocessing"]["image_size"] == SHAPE[0]
+    assert card["preprocessing"]["image_size"] == SHAPE[0] and card["background"] == "light"
 
 
 def test_help_and_wrong_flags_need_no_tensorflow():

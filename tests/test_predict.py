@@ -101,6 +101,28 @@ def test_a_threshold_of_0_always_gives_a_class(predicted, pictures):
     assert not any("none of these" in line for line in predicted("--threshold=0", pictures)[1])
 
 
+def test_what_the_number_beside_none_of_these_means_is_said(predicted, pictures):
+    _, lines, said = predicted("--threshold=1", pictures)
+    assert said.startswith("4 of 4 pictures are none of these: the resemblance to each class is at most 0.")
+    assert "less than 1.00" in said and said.count("\n") == 1
+    assert predicted("--threshold=0", pictures)[2] == ""
+
+
+@pytest.mark.parametrize("made_from, asked, warned", [("light", "dark", True), ("light", "light", False)])
+def test_pictures_on_the_opposite_ground_are_named(tmp_path, monkeypatch, capsys, made_from, asked, warned):
+    classifier = save_small_classifier(tmp_path / "classifier", background=made_from)
+    pixels = draw(0, 0) if asked == "light" else 255 - draw(0, 0)
+    Image.fromarray(draw(1, 0)).save(tmp_path / "1.png")
+    Image.fromarray(pixels).save(tmp_path / "2.png")
+    files = [str(tmp_path / name) for name in ("1.png", "2.png")]
+    monkeypatch.setattr(sys, "argv", ["bin/predict", f"--classifier={classifier}", *files])
+    assert predict.main() == 0
+    said = capsys.readouterr().err
+    if warned:
+        assert said.startswith(f"1 of 2 pictures is on dark ground, first {files[1]}, and the classifier was made from")
+    assert (said.count("\n") == 1) == warned
+
+
 def test_csv_is_written_beside_what_is_printed(predicted, pictures, tmp_path):
     status, lines, _ = predicted(f"--csv={tmp_path / 'a.csv'}", pictures)
     with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:

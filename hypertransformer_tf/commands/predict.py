@@ -75,6 +75,7 @@ def _command() -> int:
     from hypertransformer_tf.deployment.answers import ask, csv_file
     from hypertransformer_tf.deployment.classifier_folder import read_classifier
     from hypertransformer_tf.deployment.picture_files import any_colourful, find_pictures
+    from hypertransformer_tf.deployment.remarks import Remarks
 
     # Pillow's own warning of large pictures: those that are too large are left out with a sentence.
     warnings.simplefilter("ignore", DecompressionBombWarning)
@@ -85,18 +86,23 @@ def _command() -> int:
     files = [file for path in flags.pictures for file in find_pictures(path)]
     if not files:
         raise UserError(f"There is no file in {', '.join(flags.pictures)}: give pictures, or folders that hold some.")
+    threshold = classifier.threshold if flags.threshold is None else flags.threshold
+    remarks = Remarks(classifier.background, threshold)
     top, left_out = min(flags.top, len(classifier.class_names)), 0
     with csv_file(flags.csv, top) as write, progress_bar(len(files)) as progress:
         if classifier.preprocessing.channels == 1 and any_colourful(files):
             progress.say("The classifier takes grey pictures: colour pictures are converted to grey.")
-        for answer in ask(classifier, files, flags.threshold, top):
+        for answer in ask(classifier, files, threshold, top):
             progress.advance()
             if answer.error is not None:
                 left_out += 1
                 progress.say(f"Left out: {answer.error}")
                 continue
             write(answer)
+            remarks.note(answer)
             print(json.dumps(answer.to_dict()) if flags.json else answer, flush=True)
+    for sentence in remarks.sentences():
+        print(sentence, file=sys.stderr)
     if left_out:
         print(f"{left_out:,} of {len(files):,} files were left out.", file=sys.stderr)
     return left_out

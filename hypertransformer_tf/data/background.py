@@ -29,8 +29,18 @@ def training_background(images: ImagesByClass) -> Optional[str]:
     chosen = places[:: -(-len(places) // _LOOKED_AT) or 1]
     if not len(chosen):
         return None
-    light = np.mean(np.median(_borders(images.images[chosen]), axis=1) > 127)
+    return common_background(images.images[chosen])
+
+
+def common_background(images: np.ndarray) -> Optional[str]:
+    """'light' or 'dark', which nearly all of some grey pictures (N, H, W, 1) uint8 have; None where they differ."""
+    light = np.mean(has_light_background(images))
     return "light" if light >= _ALIKE else "dark" if light <= 1 - _ALIKE else None
+
+
+def has_light_background(images: np.ndarray) -> np.ndarray:
+    """(N,) bool: whether the median brightness of the border of each of (N, H, W, C) uint8 is in the upper half."""
+    return np.median(_borders(images), axis=1) > 127
 
 
 def _borders(images: np.ndarray) -> np.ndarray:

@@ -6,10 +6,11 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from typing import Any, Callable, Iterable, Iterator, Optional
+from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
 
 import numpy as np
 
+from hypertransformer_tf.data.background import has_light_background
 from hypertransformer_tf.deployment.classifier_folder import GeneratedClassifier
 from hypertransformer_tf.deployment.picture_files import ReadPicture, read_pictures, shown
 from hypertransformer_tf.deployment.support_folder import NONE_OF_THESE
@@ -29,6 +30,8 @@ class Answer:
       top: the most probable classes with their probabilities, most probable first; as many as were asked for.
       error: instead of all that, why the file was left out.
       resemblance: to the class that it resembles most, from 0 to 1: what "none of these" is decided by.
+      on_other_background: whether it is dark on light where what the classifier was made from is light on dark, or the
+        other way round.
     """
 
     file: str
@@ -37,6 +40,7 @@ class Answer:
     top: tuple[tuple[str, float], ...] = ()
     error: Optional[str] = None
     resemblance: float = 0.0
+    on_other_background: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; the class is None for "none of these"."""
@@ -71,7 +75,8 @@ def ask(
     while batch := list(itertools.islice(pictures, _AT_ONCE)):
         images = [picture.image for picture in batch if picture.image is not None]
         answers = classifier.ask(np.stack(images)) if images else None
-        said = iter(zip(answers.probabilities, answers.resemblance) if answers else ())
+        other = _on_other_background(classifier, images)
+        said = iter(zip(answers.probabilities, answers.resemblance, other) if answers else ())
         for picture in batch:
             if picture.image is None:
                 yield Answer(picture.path, error=picture.error)
@@ -127,11 +132,18 @@ def _saving(path: str) -> Iterator[None]:
         raise SaveError(f"{shown(path)} could not be written: {error.strerror or error}.") from error
 
 
+def _on_other_background(classifier: GeneratedClassifier, images: Sequence[np.ndarray]) -> Sequence[bool]:
+    if classifier.background is None or not images:
+        return [False] * len(images)
+    return has_light_background(np.stack(images)) != (classifier.background == "light")
+
+
 def _answer(
     classifier: GeneratedClassifier,
     picture: ReadPicture,
     probabilities: np.ndarray,
     resemblance: float,
+    on_other_background: bool,
     threshold: Optional[float],
     top: int,
 ) -> Answer:
@@ -141,5 +153,6 @@ def _answer(
         class_name=classifier.answer(probabilities, resemblance, threshold),
         probability=float(probabilities.max()),
         resemblance=float(resemblance),
+        on_other_background=bool(on_other_background),
         top=tuple((classifier.class_names[place], float(probabilities[place])) for place in order),
     )

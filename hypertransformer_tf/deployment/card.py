@@ -7,6 +7,7 @@ import pathlib
 from typing import Any, Mapping, Optional
 
 from hypertransformer_tf.cnn.config import CnnConfig
+from hypertransformer_tf.data.background import common_background
 from hypertransformer_tf.deployment.calibration import Calibration
 from hypertransformer_tf.deployment.card_checksum import KEY, card_checksum
 from hypertransformer_tf.deployment.classifier_folder import CARD, FORMAT_VERSION
@@ -54,6 +55,7 @@ def make_card(
         },
         "classes": list(support.class_names),
         "support": [{"file": each.file, "sha256": each.sha256, "class": each.class_name} for each in support.files],
+        "background": common_background(support.images) if channels == 1 else None,
         "temperature": calibration.temperature,
         "threshold": calibration.threshold,
         "threshold_means": "none of these, where the resemblance is below: the greatest cosine between what the logits "

@@ -74,6 +74,14 @@ class GeneratedClassifier:
         model = self.card.get("model")
         return str(model.get("name", "")) if isinstance(model, Mapping) else ""
 
+    @property
+    def background(self) -> Optional[str]:
+        """Of the pictures that it was made from, before any inversion: 'light' or 'dark'.
+
+        None where they differ, are in colour, or the card does not say.
+        """
+        return self.card.get("background")
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Probabilities (N, n_classes) float64 of pictures (N, size, size, C) uint8, fitted but not inverted."""
         return self.ask(images).probabilities

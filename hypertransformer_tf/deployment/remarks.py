@@ -1,0 +1,58 @@
+"""What has to be said of all answers together, after the last one."""
+
+import math
+from typing import Optional
+
+from hypertransformer_tf.deployment.answers import Answer
+from hypertransformer_tf.deployment.picture_files import shown
+from hypertransformer_tf.deployment.support_folder import NONE_OF_THESE
+
+_OTHER = {"light": "dark", "dark": "light"}
+
+
+class Remarks:
+    """Counts answers that a reader could take for what they are not.
+
+    Args:
+      background: of the pictures that the classifier was made from, `light` or `dark`; None where they have none in
+        common.
+      threshold: the resemblance below which the answer is "none of these".
+    """
+
+    def __init__(self, background: Optional[str], threshold: float):
+        self._background, self._threshold = background, threshold
+        self._asked, self._none_of_these, self._greatest = 0, 0, 0.0
+        self._on_other_background: list[str] = []
+
+    def note(self, answer: Answer) -> None:
+        """Counts an answer about a picture that could be read."""
+        self._asked += 1
+        if answer.class_name == NONE_OF_THESE:
+            self._none_of_these += 1
+            self._greatest = max(self._greatest, answer.resemblance)
+        if answer.on_other_background:
+            self._on_other_background.append(answer.file)
+
+    def sentences(self) -> list[str]:
+        """One for each kind of answer that there was."""
+        said = []
+        if self._none_of_these:
+            greatest = math.floor(100 * self._greatest) / 100  # rounded up it could seem to be enough
+            said.append(
+                f"{_share(self._none_of_these, self._asked)} none of these: the resemblance to each class is at most "
+                f"{greatest:.2f}, less than {self._threshold:.2f}. The number beside the answer is not that "
+                "resemblance, but the probability of the class it would be if it had to be one."
+            )
+        if self._on_other_background and self._background is not None:
+            said.append(
+                f"{_share(len(self._on_other_background), self._asked)} on {_OTHER[self._background]} ground, first "
+                f"{shown(self._on_other_background[0])}, and the classifier was made from pictures on "
+                f"{self._background} ground: do not trust the answer. Invert such pictures, or make a classifier from "
+                "some of them."
+            )
+        return said
+
+
+def _share(count: int, total: int) -> str:
+    """'3 of 9 pictures are'."""
+    return f"{count:,} of {total:,} pictures {'is' if count == 1 else 'are'}"
