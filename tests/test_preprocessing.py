@@ -1,8 +1,11 @@
 """Pictures reach a classifier exactly as they reached the model in meta-training."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from small_runs import ROOT
 
 from hypertransformer_tf.data.background import background_of
 from hypertransformer_tf.data.decoding import decode_image
@@ -165,6 +168,20 @@ def file(request, tmp_path):
         opacity = np.random.default_rng(5).integers(0, 256, PIXELS.shape[:2], dtype=np.uint8)
         Image.fromarray(np.dstack([PIXELS, opacity])).save(path)
     return path
+
+
+@pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])
+@pytest.mark.parametrize("size", [28, 32])
+def test_what_the_documentation_prepares_is_what_a_classifier_is_asked_about(file, size, channels, mode):
+    if file.name == "sixteen.png":
+        pytest.skip("the documentation says that it is for pictures of 8 bits")
+    text = (ROOT / "docs" / "classifiers.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    defined = {}
+    exec(next(block for block in blocks if "def prepare(" in block), defined)
+    found = defined["prepare"](file, size, mode)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, Preprocessing(size, channels).fit_file(file))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
