@@ -169,11 +169,22 @@ def test_a_broken_file_is_named_and_the_rest_is_used(preset, pictures, tmp_path,
     assert "broken.png" in capsys.readouterr().err and len(result.card["support"]) == 9
 
 
+def test_the_card_names_the_ground_that_pictures_must_have_and_a_mixed_one_is_said(pictures, tmp_path, capsys):
+    preset = save_small_preset(tmp_path / "preset", "dark")
+    result = generate(pictures, tmp_path / "out", preset, formats=["onnx"])
+    assert result.card["background"] == "light" and result.card["preprocessing"]["invert"]
+    assert capsys.readouterr().err == ""
+    Image.fromarray(255 - draw(0, 0)).save(pictures / "one bar" / "0.png")
+    result = generate(pictures, tmp_path / "mixed", preset, formats=["onnx"])
+    assert result.card["background"] is None
+    assert "Some pictures have light ground and some dark" in capsys.readouterr().err
+
+
 def test_the_card_is_json_that_every_reader_takes(preset, pictures, tmp_path):
     generate(pictures, tmp_path / "out", preset, formats=["tflite_int8"])
     text = (tmp_path / "out" / "card.json").read_text()
     card = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-    assert card["preprocessing"]["image_size"] == SHAPE[0] and card["background"] == "light"
+    assert card["preprocessing"]["image_size"] == SHAPE[0] and card["background"] is None
 
 
 def test_help_and_wrong_flags_need_no_tensorflow():

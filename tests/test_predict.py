@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -103,9 +104,13 @@ def test_a_threshold_of_0_always_gives_a_class(predicted, pictures):
 
 def test_what_the_number_beside_none_of_these_means_is_said(predicted, pictures):
     _, lines, said = predicted("--threshold=1", pictures)
-    assert said.startswith("4 of 4 pictures are none of these: the resemblance to each class is at most 0.")
-    assert "less than 1.00" in said and said.count("\n") == 1
+    assert said.startswith("4 of 4 pictures are none of these: ") and said.count("\n") == 1
     assert predicted("--threshold=0", pictures)[2] == ""
+    answers = [json.loads(line) for line in predicted("--json", pictures)[1]]
+    *others, greatest = sorted(answer["resemblance"] for answer in answers)
+    said = predicted(f"--threshold={(others[-1] + greatest) / 2}", pictures)[2]
+    found = re.search(r"3 of 4 .* greatest resemblance to a class is ([\d.]+), and ([\d.]+) is asked for", said)
+    assert float(found[1]) < float(found[2]) and float(found[1]) == pytest.approx(others[-1], abs=5e-3)
 
 
 @pytest.mark.parametrize("made_from, asked, warned", [("light", "dark", True), ("light", "light", False)])
@@ -121,6 +126,10 @@ def test_pictures_on_the_opposite_ground_are_named(tmp_path, monkeypatch, capsys
     if warned:
         assert said.startswith(f"1 of 2 pictures is on dark ground, first {files[1]}, and the classifier was made from")
     assert (said.count("\n") == 1) == warned
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--json"])
+    predict.main()
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["on_other_background"] for answer in answers] == [False, warned]
 
 
 def test_csv_is_written_beside_what_is_printed(predicted, pictures, tmp_path):

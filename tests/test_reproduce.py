@@ -69,8 +69,9 @@ def test_rows_that_today_would_be_trained_otherwise_are_kept_and_named(commands,
     path.write_text(path.read_text().replace(of_today, "of_yesterday"))
     done, said = run()
     assert done and len(commands.trained()) == 2
-    assert f"1 row was trained by another configuration than today's and is kept: {FIRST}." in said
-    assert f"remove its file in {path.parent.relative_to(tmp_path)}" in said
+    assert "1 row was trained by another configuration than today's and is kept" in said and f"\n  {FIRST}" in said
+    assert f"remove its file in {path.parent.relative_to(tmp_path)}" in said and SECOND not in said
+    assert f"\n  {FIRST}" in run(seeds=2, plan_only=True)[1]  # to which no seed can be added
 
 
 def test_where_no_row_has_its_data_time_is_estimated_without(commands, monkeypatch):
@@ -80,9 +81,26 @@ def test_where_no_row_has_its_data_time_is_estimated_without(commands, monkeypat
         return commands(name, flags, log)
 
     monkeypatch.setattr(child_commands, "run_command", benchmark_of_glyphs)
-    _, said = run(plan_only=True)
-    assert "estimated from glyphs" in said and said.count("the data is away.") == 1
-    assert "2 models to train, about" in said
+    for _ in range(2):  # what was measured of glyphs is not kept
+        _, said = run(plan_only=True)
+        assert "estimated from what quickstart.gin takes" in said and said.count("the data is away.") == 1
+        assert "2 models to train, about" in said
+    assert "not known" in run(plan_only=True, budget=Budget())[1]  # the authors' recipe has a speed of its own
+
+
+def test_a_plan_says_so_where_nothing_can_be_measured(commands, monkeypatch):
+    def nothing_measured(name, flags, log=None):
+        raise child_commands.CommandError("ended with status -9", False)
+
+    monkeypatch.setattr(child_commands, "run_command", nothing_measured)
+    done, said = run(plan_only=True)
+    assert done and "No speed could be measured of these rows:\nended with status -9" in said
+    assert "how long it takes is not known." in said
+
+
+def test_a_plan_says_of_how_many_rows_the_time_is_not_known(commands):
+    _, said = run(rows=[FIRST, "omniglot_oracle_4ch"], budget=Budget(minutes=10), plan_only=True)
+    assert "2 models to train, about 12 min here. Of 1 of these rows it is not known" in said
 
 
 def test_tables_and_figures_made_again_are_the_same_bytes(commands, tmp_path):
@@ -117,6 +135,8 @@ def test_the_list_says_what_is_done(commands):
     assert "--table=table_4, --figure=figure_3: " in text and "1 done at 40_steps" in text and FIRST not in text
     text = listing(figures=["figure_3"])
     assert f"{FIRST}  (done at 40_steps)\n" in text and f"{SECOND}\n" in text and "--table=methods" not in text
+    assert listing(tables=["methods"]).count("omniglot_1shot_pixels") == 1  # it stands in three columns
+    assert "(paper, Table 4 and Figure 3); 1 of its 25 rows\n" in listing(rows=[FIRST])
     with pytest.raises(UserError, match="There is no table 'table_5'"):
         listing(tables=["table_5"])
 

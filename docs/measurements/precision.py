@@ -17,7 +17,7 @@ from hypertransformer_tf.runs.metrics_file import read_metrics
 from hypertransformer_tf.training.config import PRECISIONS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-STEPS, SEEDS = 1_000, range(3)
+STEPS, SEEDS = 3_000, range(3)
 BINDINGS = (
     "cnn.channels = 4",
     "features.local_dim = 4",

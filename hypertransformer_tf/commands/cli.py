@@ -152,8 +152,8 @@ def run(command: Callable[[], Any]) -> int:
 
     0 where it did what was asked; 2 for a value that cannot be used (UserError) and for too little memory; 1 where
     something could not be saved (SaveError) or another worker stopped or was lost (StoppedWorkerError,
-    LostWorkerError); 130 for Ctrl-C; each with one sentence on standard error. Anything else is a bug and keeps its
-    traceback.
+    LostWorkerError); 130 for Ctrl-C; each with one sentence on standard error. 1 without a word where whoever reads
+    what is printed has enough, as `head` does. Anything else is a bug and keeps its traceback.
     """
     # TensorFlow's native notes would hide the sentence; its Python errors are not touched by this.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -161,6 +161,7 @@ def run(command: Callable[[], Any]) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         command()
+        sys.stdout.flush()
     except UserError as error:
         return _say(error, 2)
     except (SaveError, StoppedWorkerError) as error:
@@ -171,10 +172,24 @@ def run(command: Callable[[], Any]) -> int:
         what = f" ({str(error).rstrip('.')})" if str(error) else ""
         remedy = "ask for fewer or smaller pictures, or lower training.task_batch"
         return _say(UserError(f"The memory of this machine ran out{what}: {remedy}."), 2)
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        return 1
     except KeyboardInterrupt as interrupt:
         print(str(interrupt) or "Interrupted.", file=sys.stderr)
         return 130
     return 0
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody takes what is printed; then nothing more is, as Python would complain at its end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _say(error: Exception, status: int) -> int:

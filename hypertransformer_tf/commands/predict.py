@@ -3,7 +3,6 @@
 import argparse
 import io
 import json
-import os
 import sys
 import warnings
 
@@ -23,12 +22,7 @@ _EXAMPLES = """\
 
 def main() -> int:
     left_out: list[int] = []
-    try:
-        status = cli.run(lambda: left_out.append(_command()))
-    except BrokenPipeError:  # whoever read the answers has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return status or int(any(left_out))
+    return cli.run(lambda: left_out.append(_command())) or int(any(left_out))
 
 
 def read_flags() -> argparse.Namespace:
@@ -55,8 +49,8 @@ def read_flags() -> argparse.Namespace:
     parser.add_argument(
         "--json",
         action="store_true",
-        help='print one JSON object a line: file, class (null for "none of these"), probability, resemblance, and top '
-        "with --top",
+        help='print one JSON object a line: file, class (null for "none of these"), probability, resemblance, '
+        "on_other_background, and top with --top",
     )
     parser.add_argument(
         "--csv",

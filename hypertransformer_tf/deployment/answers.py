@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from typing import Any, Callable, Iterable, Iterator, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, Optional
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class Answer:
         known = None if self.class_name == NONE_OF_THESE else self.class_name
         values: dict[str, Any] = {"file": self.file, "class": known, "probability": self.probability}
         values["resemblance"] = self.resemblance
+        values["on_other_background"] = self.on_other_background
         if self.top:
             values["top"] = [{"class": name, "probability": value} for name, value in self.top]
         return values
@@ -73,10 +74,8 @@ def ask(
     """
     pictures = read_pictures(files, classifier.preprocessing)
     while batch := list(itertools.islice(pictures, _AT_ONCE)):
-        images = [picture.image for picture in batch if picture.image is not None]
-        answers = classifier.ask(np.stack(images)) if images else None
-        other = _on_other_background(classifier, images)
-        said = iter(zip(answers.probabilities, answers.resemblance, other) if answers else ())
+        read = [picture.image for picture in batch if picture.image is not None]
+        said = iter(_said_of(classifier, np.stack(read)) if read else ())
         for picture in batch:
             if picture.image is None:
                 yield Answer(picture.path, error=picture.error)
@@ -132,10 +131,13 @@ def _saving(path: str) -> Iterator[None]:
         raise SaveError(f"{shown(path)} could not be written: {error.strerror or error}.") from error
 
 
-def _on_other_background(classifier: GeneratedClassifier, images: Sequence[np.ndarray]) -> Sequence[bool]:
-    if classifier.background is None or not images:
-        return [False] * len(images)
-    return has_light_background(np.stack(images)) != (classifier.background == "light")
+def _said_of(classifier: GeneratedClassifier, images: np.ndarray) -> Iterable[tuple[np.ndarray, float, bool]]:
+    """Probabilities, resemblance, and whether it is on the other background, of each of the pictures."""
+    answers = classifier.ask(images)
+    other = np.zeros(len(images), bool)
+    if classifier.background is not None:
+        other = has_light_background(images) != (classifier.background == "light")
+    return zip(answers.probabilities, answers.resemblance, other)
 
 
 def _answer(

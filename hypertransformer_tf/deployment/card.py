@@ -22,6 +22,7 @@ def make_card(
     calibration: Calibration,
     formats: Mapping[str, Any],
     files: Mapping[str, Any],
+    background: Optional[str] = None,
 ) -> dict[str, Any]:
     """The card as JSON values.
 
@@ -32,6 +33,7 @@ def make_card(
       calibration: temperature, threshold and how they were found.
       formats: by file, what was measured of it.
       files: of `file_list`.
+      background: of the pictures the model was trained with; None where it was trained with any.
     """
     size, channels = support.preprocessing.image_size, support.preprocessing.channels
     return {
@@ -55,7 +57,7 @@ def make_card(
         },
         "classes": list(support.class_names),
         "support": [{"file": each.file, "sha256": each.sha256, "class": each.class_name} for each in support.files],
-        "background": common_background(support.images) if channels == 1 else None,
+        "background": None if background is None else common_background(support.images),
         "temperature": calibration.temperature,
         "threshold": calibration.threshold,
         "threshold_means": "none of these, where the resemblance is below: the greatest cosine between what the logits "

@@ -17,6 +17,8 @@ import numpy as np
 
 from hypertransformer_tf.cnn.architecture import Architecture, build_architecture
 from hypertransformer_tf.cnn.config import CnnConfig
+from hypertransformer_tf.config_checks import require_one_of
+from hypertransformer_tf.data.background import BACKGROUNDS
 from hypertransformer_tf.deployment.calibration import softmax
 from hypertransformer_tf.deployment.card_checksum import KEY, card_checksum
 from hypertransformer_tf.deployment.listed_files import changed_file
@@ -78,7 +80,7 @@ class GeneratedClassifier:
     def background(self) -> Optional[str]:
         """Of the pictures that it was made from, before any inversion: 'light' or 'dark'.
 
-        None where they differ, are in colour, or the card does not say.
+        None where they differ, where the model was trained with any, and where the card does not say.
         """
         return self.card.get("background")
 
@@ -213,6 +215,7 @@ def _check_whole(classifier: GeneratedClassifier) -> None:
     if not classifier.temperature > 0 or not 0 <= classifier.threshold <= 1:
         raise ValueError(f"temperature {classifier.temperature} and threshold {classifier.threshold} are not possible")
     architecture = _architecture(classifier.cnn, classifier.preprocessing)
+    require_one_of("background", classifier.background, BACKGROUNDS)
     wanted: dict[str, tuple[int, ...]] = {
         f"convolution_{spec.index}/kernel": spec.kernel_shape for spec in architecture.convolutions
     }

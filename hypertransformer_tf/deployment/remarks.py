@@ -1,6 +1,5 @@
 """What has to be said of all answers together, after the last one."""
 
-import math
 from typing import Optional
 
 from hypertransformer_tf.deployment.answers import Answer
@@ -37,22 +36,28 @@ class Remarks:
         """One for each kind of answer that there was."""
         said = []
         if self._none_of_these:
-            greatest = math.floor(100 * self._greatest) / 100  # rounded up it could seem to be enough
+            greatest, threshold = _told_apart(self._greatest, self._threshold)
             said.append(
-                f"{_share(self._none_of_these, self._asked)} none of these: the resemblance to each class is at most "
-                f"{greatest:.2f}, less than {self._threshold:.2f}. The number beside the answer is not that "
-                "resemblance, but the probability of the class it would be if it had to be one."
+                f"{_share(self._none_of_these, self._asked)} none of these: the greatest resemblance to a class is "
+                f"{greatest}, and {threshold} is asked for. The probability beside it is that of the class which it "
+                "would be if it had to be one."
             )
         if self._on_other_background and self._background is not None:
             said.append(
                 f"{_share(len(self._on_other_background), self._asked)} on {_OTHER[self._background]} ground, first "
                 f"{shown(self._on_other_background[0])}, and the classifier was made from pictures on "
-                f"{self._background} ground: do not trust the answer. Invert such pictures, or make a classifier from "
-                "some of them."
+                f"{self._background} ground: the answer may well be wrong. Invert such pictures, or make a classifier "
+                "from some of them."
             )
         return said
 
 
 def _share(count: int, total: int) -> str:
     """'3 of 9 pictures are'."""
-    return f"{count:,} of {total:,} pictures {'is' if count == 1 else 'are'}"
+    return f"{count:,} of {total:,} picture{'' if total == 1 else 's'} {'is' if count == 1 else 'are'}"
+
+
+def _told_apart(smaller: float, larger: float) -> tuple[str, str]:
+    """Both with as many digits, two at least, as it takes to see that they differ."""
+    digits = next((digits for digits in range(2, 9) if f"{smaller:.{digits}f}" != f"{larger:.{digits}f}"), 9)
+    return f"{smaller:.{digits}f}", f"{larger:.{digits}f}"

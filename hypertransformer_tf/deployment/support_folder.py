@@ -6,6 +6,7 @@ from typing import Callable, NamedTuple, Optional, Union
 
 import numpy as np
 
+from hypertransformer_tf.data.background import common_background
 from hypertransformer_tf.deployment.picture_files import (
     any_colourful,
     entries,
@@ -78,7 +79,8 @@ def read_support_folder(
       most_classes: how many the model can tell apart.
       background: of the pictures the model was trained with, see `should_invert`.
       unlabelled: a folder of pictures of these classes without saying which; sub-folders count too.
-      report: gets a sentence for each file that is no picture, and one if colour is lost.
+      report: gets a sentence for each file that is no picture, one if colour is lost, and one if the model's pictures
+        had the same ground and these have not.
 
     Raises:
       UserError: there is no folder, no sub-folder or only one, more classes than `most_classes`, a class that holds
@@ -95,6 +97,8 @@ def read_support_folder(
     groups = [_read_class(folder, path, paths, preprocessing, report) for path, paths in zip(classes, files)]
     images = np.stack([image for group in groups for image in group.images])
     preprocessing = dataclasses.replace(preprocessing, invert=should_invert(images, background))
+    if background is not None and common_background(images) is None:
+        report("Some pictures have light ground and some dark: make them alike, as all pictures of the model's were.")
     labels = np.repeat(np.arange(len(groups)), [len(group.images) for group in groups])
     extra = _read(more, os.fspath(unlabelled or ""), "", preprocessing, report)
     if extra.images:

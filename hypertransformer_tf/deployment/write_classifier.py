@@ -73,7 +73,14 @@ def write_classifier(
         (folder / LABELS).write_text("".join(f"{name}\n" for name in support.class_names), encoding="utf-8")
         measured = {FILES[name]: _WRITERS[name](cnn, folder / FILES[name], reference) for name in formats}
         card = make_card(
-            trained.name, trained.sha256, model.config.cnn, support, calibration, measured, file_list(folder)
+            trained.name,
+            trained.sha256,
+            model.config.cnn,
+            support,
+            calibration,
+            measured,
+            file_list(folder),
+            trained.background,
         )
         card.update(more or {})
         card = write_card(folder, card)

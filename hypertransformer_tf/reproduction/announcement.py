@@ -48,17 +48,20 @@ def announcement(
     if not known:
         return f"{text}; how long it takes is not known."
     unknown = len(times) - len(known)
-    beside = f", without {_counted(unknown, 'row')} of which it is not known" if unknown else ""
-    return f"{text}, about {duration_text(sum(known))} here{beside}."
+    more = f" Of {unknown} of these rows it is not known how long they take beside that." if unknown else ""
+    return f"{text}, about {duration_text(sum(known))} here.{more}"
 
 
 def what_is_outdated(rows: Sequence[str], budget: Budget, places: Places) -> str:
-    """That rows, one at least, are kept although they were trained otherwise than they would be today."""
+    """That rows, one at least, have models which were trained otherwise than they would be today."""
     were, are = ("was", "is") if len(rows) == 1 else ("were", "are")
-    return (
-        f"{_counted(len(rows), 'row')} {were} trained by another configuration than today's and {are} kept: "
-        f"{', '.join(rows)}. To train one anew, remove its file in {places.results / budget.name / 'rows'} and its "
-        f"folder in {places.runs / budget.name}."
+    return "\n".join(
+        [
+            f"{_counted(len(rows), 'row')} {were} trained by another configuration than today's and {are} kept; seeds "
+            f"cannot be added. To train one anew, remove its file in "
+            f"{places.results / budget.name / 'rows'}, and its folder in {places.runs / budget.name} if it is there:",
+            *(f"  {row}" for row in rows),
+        ]
     )
 
 

@@ -26,7 +26,8 @@ def listing(
     chosen, done = select_rows(index, tables, figures, rows), _done(folder)
     if not (tables or figures or rows):
         return "\n\n".join([*(_table(name, part, done) for name, part in _tables(chosen)), _MORE])
-    return "\n\n".join(_rows(name, part, done) for name, part in _tables(chosen))
+    whole = dict(_tables(index))
+    return "\n\n".join(_rows(name, part, len(_names(whole[name])), done) for name, part in _tables(chosen))
 
 
 def _done(folder: pathlib.Path) -> dict[str, set[str]]:
@@ -41,6 +42,10 @@ def _tables(rows: Sequence[IndexRow]) -> list[tuple[str, list[IndexRow]]]:
     return list(in_parts(rows, lambda row: row.table).items())
 
 
+def _names(rows: Sequence[IndexRow]) -> set[str]:
+    return {row.name for row in rows}
+
+
 def _title(table: str, rows: Sequence[IndexRow]) -> str:
     """'--table=table_4, --figure=figure_3: what they are about'."""
     flags = [f"--table={table}", *(f"--figure={name}" for name in in_parts(rows, lambda row: row.figure))]
@@ -48,16 +53,17 @@ def _title(table: str, rows: Sequence[IndexRow]) -> str:
 
 
 def _table(name: str, rows: Sequence[IndexRow], done: Mapping[str, set[str]]) -> str:
-    names = {row.name for row in rows}
+    names = _names(rows)
     counts = [f"{len(names & of)} done at {budget}" for budget, of in done.items() if names & of]
     return f"{_title(name, rows)}\n  {len(names)} rows; {', '.join(counts) or 'none done'}"
 
 
-def _rows(name: str, rows: Sequence[IndexRow], done: Mapping[str, set[str]]) -> str:
-    lines = [_title(name, rows)]
+def _rows(name: str, rows: Sequence[IndexRow], total: int, done: Mapping[str, set[str]]) -> str:
+    shown = len(_names(rows))
+    lines = [_title(name, rows) + ("" if shown == total else f"; {shown} of its {total} rows")]
     for panel, of_panel in in_parts(rows, lambda row: row.panel).items():
         lines.append(f"  {panel}")
-        for row in of_panel:
-            budgets = [budget for budget, of in done.items() if row.name in of]
-            lines.append(f"    {row.name}" + (f"  (done at {', '.join(budgets)})" if budgets else ""))
+        for row in dict.fromkeys(row.name for row in of_panel):
+            budgets = [budget for budget, of in done.items() if row in of]
+            lines.append(f"    {row}" + (f"  (done at {', '.join(budgets)})" if budgets else ""))
     return "\n".join(lines)

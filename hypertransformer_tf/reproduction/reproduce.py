@@ -15,7 +15,7 @@ from hypertransformer_tf.reproduction.child_commands import CommandError
 from hypertransformer_tf.reproduction.index import in_parts, read_index, select_rows
 from hypertransformer_tf.reproduction.outputs import write_outputs
 from hypertransformer_tf.reproduction.places import Places
-from hypertransformer_tf.reproduction.present_recipe import trained_otherwise
+from hypertransformer_tf.reproduction.present_recipe import outdated_rows
 from hypertransformer_tf.reproduction.results import DONE, read_results
 from hypertransformer_tf.reproduction.row_files import measured_row_speed, write_files_of_minutes
 from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds, plan_rows, work_of
@@ -70,10 +70,11 @@ def reproduce(
     speeds = Speeds(places.runs / "speeds.json")
     experiments = {} if outputs_only else {plan.name: load_experiment(str(GIN_FOLDER / plan.file)) for plan in plans}
     if not outputs_only:
-        _measure_a_speed(plans, experiments, budget, places, speeds, say)
+        reasons = _measure_a_speed(plans, experiments, budget, places, speeds)
+        if reasons and plan_only:  # in a run each row says its own
+            say(_assume_a_speed(budget, places, speeds, reasons))
         say(announcement(plans, experiments, chosen, budget, speeds))
-        kept = {row.name: row.file for row in chosen if row.name not in experiments and row.name in known}
-        outdated = [name for name, file in kept.items() if trained_otherwise(known[name], file, budget)]
+        outdated = outdated_rows(chosen, known, budget)
         if outdated:
             say(what_is_outdated(outdated, budget, places))
     if plan_only:
@@ -103,16 +104,11 @@ def _require_writable(flag: str, folder: pathlib.Path) -> None:
 
 
 def _measure_a_speed(
-    plans: Sequence[RowPlan],
-    experiments: dict[str, Experiment],
-    budget: Budget,
-    places: Places,
-    speeds: Speeds,
-    say: Callable[[str], None],
-) -> None:
-    """Makes sure that at least one speed is known, from which others can be estimated."""
+    plans: Sequence[RowPlan], experiments: dict[str, Experiment], budget: Budget, places: Places, speeds: Speeds
+) -> list[str]:
+    """Makes sure, if it can, that a speed is known, from which others can be estimated; why it cannot for some rows."""
     if budget.minutes is not None or speeds.any_known(budget.is_full):
-        return
+        return []
     tried, reasons = set(), []
     for plan in plans:
         experiment = experiments[plan.name]
@@ -125,12 +121,21 @@ def _measure_a_speed(
             reasons.append(str(error))
             continue
         speeds.add(plan.name, budget.is_full, speed, work_of(experiment))
-        return
-    if reasons:
-        say("None of these rows can be run here, so that their time is estimated from glyphs. " + "\n".join(reasons))
-        plan, experiment = RowPlan(_WITHOUT_DATA, f"{_WITHOUT_DATA}.gin", (0,), False), load_experiment(_WITHOUT_DATA)
-        speed = measured_row_speed(plan, experiment, budget, places)
-        speeds.add(plan.name, budget.is_full, speed, work_of(experiment))
+        return []
+    return reasons
+
+
+def _assume_a_speed(budget: Budget, places: Places, speeds: Speeds, reasons: Sequence[str]) -> str:
+    """For a plan of rows of which no speed could be measured: what to say of that, and that of glyphs instead."""
+    why = "\n".join(["No speed could be measured of these rows:", *reasons])
+    if budget.is_full:
+        return why
+    plan, experiment = RowPlan(_WITHOUT_DATA, f"{_WITHOUT_DATA}.gin", (0,), False), load_experiment(_WITHOUT_DATA)
+    try:
+        speeds.assume(measured_row_speed(plan, experiment, budget, places), work_of(experiment))
+    except CommandError:
+        return why
+    return f"{why}\nTheir time is estimated from what {plan.file} takes, which needs no data."
 
 
 def _run_all(

@@ -70,12 +70,17 @@ class Speeds:
         except (OSError, ValueError):
             known = {}
         self._known: dict[str, dict[str, list[float]]] = known if isinstance(known, dict) else {}
+        self._assumed: Optional[tuple[float, float]] = None
 
     def add(self, row: str, full: bool, episodes_per_second: float, work: float) -> None:
         """Notes a speed; `work` as `work_of` gives it."""
         self._of(full)[row] = [episodes_per_second, work]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._path, (json.dumps(self._known, indent=1) + "\n").encode())
+
+    def assume(self, episodes_per_second: float, work: float) -> None:
+        """A speed of something else, to estimate from where nothing is known; it is not kept."""
+        self._assumed = (episodes_per_second, work)
 
     def any_known(self, full: bool) -> bool:
         """Whether there is anything to estimate from."""
@@ -86,9 +91,12 @@ class Speeds:
         known = self._of(full)
         if row in known:
             return known[row][0]
-        if not known:
+        measured: list[Sequence[float]] = [*known.values()]
+        if not measured and not full and self._assumed is not None:
+            measured = [self._assumed]
+        if not measured:
             return None
-        speed, its_work = min(known.values(), key=lambda entry: abs(entry[1] - work))
+        speed, its_work = min(measured, key=lambda entry: abs(entry[1] - work))
         return speed * its_work / work
 
     def _of(self, full: bool) -> dict[str, list[float]]:
