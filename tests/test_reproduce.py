@@ -38,7 +38,7 @@ def test_only_what_is_missing_is_run(commands):
     run(seeds=2)
     assert commands.trained() == [[FIRST, "seed_0"], [FIRST, "seed_1"], [SECOND, "seed_0"], [SECOND, "seed_1"]]
     done, said = run(seeds=2)
-    assert done and len(commands.trained()) == 4 and "all done" in said
+    assert done and len(commands.trained()) == 4 and "all done" in said and f"{FIRST}: 55.0% +- " in said
 
 
 @pytest.mark.parametrize("refused, state", [(True, "skipped"), (False, "failed")])
@@ -70,7 +70,7 @@ def test_rows_that_today_would_be_trained_otherwise_are_kept_and_named(commands,
     done, said = run()
     assert done and len(commands.trained()) == 2
     assert "1 row was trained by another configuration than today's and is kept" in said and f"\n  {FIRST}" in said
-    assert f"remove its file in {path.parent.relative_to(tmp_path)}" in said and SECOND not in said
+    assert f"remove its file in {path.parent.relative_to(tmp_path)}" in said and f"\n  {SECOND}" not in said
     assert f"\n  {FIRST}" in run(seeds=2, plan_only=True)[1]  # to which no seed can be added
 
 
@@ -144,6 +144,8 @@ def test_the_list_says_what_is_done(commands):
 def test_a_row_that_is_not_there_is_answered_with_the_nearest(commands):
     with pytest.raises(UserError, match=f"did you mean .*{FIRST}"):
         run(rows=[FIRST[:-1]])
+    with pytest.raises(UserError, match="it is a figure: --figure=figure_3"):
+        listing(tables=["figure_3"])
 
 
 @pytest.mark.parametrize("flags, status", [(["--help"], 0), (["--budget=soon"], 2), (["--row=x", "--plan"], 2)])
@@ -164,7 +166,7 @@ def test_the_exit_status_says_whether_all_is_done(commands, monkeypatch, capsys)
         assert command.main() == 1
         commands.fails.clear()
         assert command.main() == 0
-    assert "made results/40_steps/table_4.md" in capsys.readouterr().out
+    assert "tables and figures in results/40_steps" in capsys.readouterr().out
 
 
 def test_nothing_is_trained_unless_it_is_named(commands, monkeypatch, capsys):

@@ -50,7 +50,9 @@ def load_mini_imagenet(config: DataConfig) -> ImagesByClass:
             picture for path in lists.values() for listed in _pictures_of_list(path).values() for picture in listed
         ]
     else:
-        raise UserError(f"data.source = {config.source}: {folder} holds neither form of the set. {_TO_FETCH}.")
+        raise UserError(
+            f"data.source = {config.source}: {folder.resolve()} holds neither form of the set. {_TO_FETCH}."
+        )
     depends_on = {
         "source": "mini_imagenet",
         "folder": os.path.abspath(folder),

@@ -20,7 +20,7 @@ def check_can_be_written(directory: Union[str, os.PathLike], marker: str, overwr
     path = pathlib.Path(os.path.abspath(local_path(directory)))
     if os.path.lexists(path):
         if not overwrite:
-            raise UserError(f"{shown(str(directory))} exists already: choose another place, or give --overwrite.")
+            raise UserError(f"{shown(str(directory))} exists already: choose another place, or say overwrite.")
         if path.is_symlink() or not path.is_dir() or not ((path / marker).is_file() or not os.listdir(path)):
             raise UserError(
                 f"{shown(str(directory))} is not overwritten, as it holds no {marker} and so is something else: choose "

@@ -8,7 +8,7 @@ import csv
 import dataclasses
 import io
 import pathlib
-from typing import Callable, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.gin_files import GIN_FOLDER, nearest
@@ -125,8 +125,9 @@ def select_rows(
         ("figure", figures, lambda row: row.figure),
         ("row", [pathlib.PurePosixPath(file).name.removesuffix(".gin") for file in files], lambda row: row.name),
     ]
-    for kind, names, of_row in wanted:
-        _check_names(kind, names, {of_row(row) for row in rows})
+    known = {kind: {of_row(row) for row in rows} for kind, _, of_row in wanted}
+    for kind, names, _ in wanted:
+        _check_names(kind, names, known[kind], known)
     if not any(names for _, names, _ in wanted):
         return list(rows)
     return [row for row in rows if any(of_row(row) in names for _, names, of_row in wanted)]
@@ -155,7 +156,9 @@ def number_of(text: str) -> Optional[float]:
         return None
 
 
-def _check_names(kind: str, names: Sequence[str], known: set[str]) -> None:
+def _check_names(kind: str, names: Sequence[str], known: set[str], elsewhere: Mapping[str, set[str]]) -> None:
     for name in names:
         if name not in known:
-            raise UserError(f"There is no {kind} {name!r} in {INDEX.name}{nearest(name, known)}.")
+            others = [other for other, there in elsewhere.items() if name in there]
+            hint = f"; it is a {others[0]}: --{others[0]}={name}" if others else nearest(name, known)
+            raise UserError(f"There is no {kind} {name!r} in {INDEX.name}{hint}.")

@@ -16,7 +16,7 @@ from hypertransformer_tf.reproduction.index import in_parts, read_index, select_
 from hypertransformer_tf.reproduction.outputs import write_outputs
 from hypertransformer_tf.reproduction.places import Places
 from hypertransformer_tf.reproduction.present_recipe import outdated_rows
-from hypertransformer_tf.reproduction.results import DONE, read_results
+from hypertransformer_tf.reproduction.results import DONE, RowResult, read_results
 from hypertransformer_tf.reproduction.row_files import measured_row_speed, write_files_of_minutes
 from hypertransformer_tf.reproduction.row_plan import RowPlan, Speeds, plan_rows, work_of
 from hypertransformer_tf.reproduction.run_row import run_row
@@ -70,7 +70,7 @@ def reproduce(
     speeds = Speeds(places.runs / "speeds.json")
     experiments = {} if outputs_only else {plan.name: load_experiment(str(GIN_FOLDER / plan.file)) for plan in plans}
     if not outputs_only:
-        reasons = _measure_a_speed(plans, experiments, budget, places, speeds)
+        reasons = _measure_a_speed(plans, experiments, budget, places, speeds, say)
         if reasons and plan_only:  # in a run each row says its own
             say(_assume_a_speed(budget, places, speeds, reasons))
         say(announcement(plans, experiments, chosen, budget, speeds))
@@ -78,7 +78,12 @@ def reproduce(
         if outdated:
             say(what_is_outdated(outdated, budget, places))
     if plan_only:
+        if plans:
+            say("Whether the data of each row is here is seen when it is run.")
         return True
+    for name in dict.fromkeys(row.name for row in chosen):
+        if name in known and name not in experiments:
+            say(_accuracy(known[name]))
     failed = False if outputs_only else _run_all(plans, experiments, budget, places, speeds, say)
     if not can_draw():
         say("Figures are left out, as they need matplotlib: pip install matplotlib, then give --outputs_only.")
@@ -89,7 +94,7 @@ def reproduce(
         list(in_parts(chosen, lambda row: row.table)),
         list(in_parts(chosen, lambda row: row.figure)) if can_draw() else [],
     )
-    say("made " + ", ".join(str(path) for path in made))
+    say(f"made {len(made)} tables and figures in {places.results / budget.name}")
     return not failed
 
 
@@ -104,7 +109,12 @@ def _require_writable(flag: str, folder: pathlib.Path) -> None:
 
 
 def _measure_a_speed(
-    plans: Sequence[RowPlan], experiments: dict[str, Experiment], budget: Budget, places: Places, speeds: Speeds
+    plans: Sequence[RowPlan],
+    experiments: dict[str, Experiment],
+    budget: Budget,
+    places: Places,
+    speeds: Speeds,
+    say: Callable[[str], None],
 ) -> list[str]:
     """Makes sure, if it can, that a speed is known, from which others can be estimated; why it cannot for some rows."""
     if budget.minutes is not None or speeds.any_known(budget.is_full):
@@ -115,6 +125,7 @@ def _measure_a_speed(
         if experiment.data.source in tried or not experiment.method.is_meta_trained:
             continue
         tried.add(experiment.data.source)
+        say(f"{plan.name}: measuring its speed, about a minute")
         try:
             speed = measured_row_speed(plan, experiment, budget, places)
         except CommandError as error:
@@ -153,11 +164,14 @@ def _run_all(
     for plan in plans:
         result = run_row(plan, experiments[plan.name], budget, places, speeds, say)
         if result.state == DONE:
-            shown = f"{result.accuracy:.1f}% +- {result.interval:.1f}"
-            say(f"{plan.name}: {shown}")
+            say(_accuracy(result))
         else:
             failed = True
             first = reasons.setdefault(result.reason, plan.name)
             reason = result.reason if first == plan.name else f"as {first}"
             print(f"{plan.name} {result.state}: {reason}", file=sys.stderr)
     return failed
+
+
+def _accuracy(result: RowResult) -> str:
+    return f"{result.row}: {result.accuracy:.1f}% +- {result.interval:.1f}"

@@ -114,8 +114,8 @@ def _run_seed(
 ) -> SeedResult:
     run_dir = _run_dir(plan, seed, budget, places)
     flags = [f"--gin_file={gin_file.resolve()}", f"--run_dir={run_dir}", f"--seed={seed}"]
-    say(f"{plan.name}, seed {seed}: training")
     log = places.row(budget, plan.name) / "log.txt"
+    say(f"{plan.name}, seed {seed}: training; its progress is in {run_dir / 'metrics.jsonl'}, what it said in {log}")
     child_commands.run_command("train", [*flags, *child_commands.data_flag(places.data_dir)], log)
     training_accuracy = None
     if plan.with_training_accuracy:
