@@ -87,10 +87,15 @@ def _assert_alike(run, expected, tolerance):
         assert line == pytest.approx(wanted, rel=1e-4, abs=1e-5)
 
 
+def _said(stderr):
+    """What the library said: TensorFlow 2.15 notes that XLA compiles, whatever it is told."""
+    return [line for line in stderr.splitlines() if "absl::InitializeLog" not in line and not line.startswith("I0000")]
+
+
 def _assert_trained_together(processes, run, one_process):
     chief, *workers = ends(processes)
     for each in (chief, *workers):
-        assert (each.returncode, each.stderr) == (0, "")
+        assert (each.returncode, _said(each.stderr)) == (0, [])
     assert f"; {len(processes)} workers" in chief.stdout and "test accuracy" in chief.stdout
     assert [each.stdout for each in workers] == [""] * len(workers)
     (start,) = json.loads((run / "run.json").read_text())["starts"]
@@ -327,5 +332,5 @@ def test_a_process_that_stands_still_is_not_waited_for_for_ever(tmp_path):
         out, err = processes[0].communicate(timeout=120)
         assert time.monotonic() - stopped < 60 and processes[0].returncode == 1
         # Whichever notices first: our watch, or TensorFlow's own.
-        assert ("no sign of life" in err or "heartbeats" in err) and err.count("\n") == 1, err
+        assert ("no sign of life" in err or "heartbeat" in err) and err.count("\n") == 1, err
         processes[1].kill()

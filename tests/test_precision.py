@@ -108,7 +108,7 @@ def test_a_model_in_a_lower_precision_differs_as_rounding_does(policy, config):
     logits, expected = model.classify(QUERY, weights), _logits(make_model(config))
     assert logits.dtype == tf.float32
     rounding = np.abs(_logits(_rounded(config, dtype)) - expected).max()
-    assert 0 < np.abs(logits - expected).max() <= 10 * rounding
+    assert 0 < np.abs(logits - expected).max() <= 20 * rounding  # TensorFlow 2.15 adds in float16 on a CPU
 
 
 @pytest.mark.parametrize("policy", POLICIES)

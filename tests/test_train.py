@@ -60,10 +60,10 @@ def test_its_metrics_are_those_of_training_validation_and_test(six_steps):
 @pytest.mark.slow
 def test_a_run_learns_to_tell_glyphs_it_has_never_seen_apart(tmp_path, capsys):
     changes = ("training.steps = 400", "training.task_batch = 4", "training.validate_every = 200", "loss.l2 = 0.0001")
-    gin_file = write_gin(tmp_path / "small.gin", *changes, "evaluation.episodes = 100", settings=SMALL)
+    gin_file = write_gin(tmp_path / "small.gin", *changes, "evaluation.episodes = 400", settings=SMALL)
     result = train_here(gin_file, tmp_path / "run")
     assert result.test.mean - result.test.interval_95 > 0.55  # 0.5 is chance
-    assert result.test.episodes == 100 and result.pixels is None
+    assert result.test.episodes == 400 and result.pixels is None
     shown = capsys.readouterr().out
     assert "280 train, 40 validation, 80 test classes; 2-way 1-shot episodes" in shown
     assert f"test accuracy {result.test}, on classes never trained on" in shown
