@@ -122,8 +122,8 @@ def run_command(name: str, *flags: Any, environment: Optional[Mapping[str, str]]
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def wait_until(condition: Callable[[], Any], process: subprocess.Popen, seconds: float = 120.0) -> None:
-    """Waits for a condition while a process runs."""
+def wait_until(condition: Callable[[], Any], process: subprocess.Popen, seconds: float = 600.0) -> None:
+    """Waits for a condition while a process runs; TensorFlow 2.15 may compile for minutes."""
     end = time.monotonic() + seconds
     while not condition():
         if process.poll() is not None:
