@@ -48,6 +48,7 @@ def test_a_row_that_fails_does_not_stop_the_others_and_is_tried_again(commands, 
     assert not done and [SECOND, "seed_0"] in commands.trained()
     assert f"{FIRST} {state}: the data is away." in capsys.readouterr().err
     assert f"* {FIRST}: {state}. the data is away." in (tmp_path / "results/40_steps/table_4.md").read_text()
+    assert f"{FIRST}:" not in run(outputs_only=True)[1]
     commands.fails.clear()
     assert run()[0] and read_results(tmp_path / "results", "40_steps")[FIRST].state == "done"
 

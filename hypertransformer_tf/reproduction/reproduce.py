@@ -82,7 +82,7 @@ def reproduce(
             say("Whether the data of each row is here is seen when it is run.")
         return True
     for name in dict.fromkeys(row.name for row in chosen):
-        if name in known and name not in experiments:
+        if name in known and known[name].seeds and name not in experiments:
             say(_accuracy(known[name]))
     failed = False if outputs_only else _run_all(plans, experiments, budget, places, speeds, say)
     if not can_draw():
