@@ -208,3 +208,11 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_is_run(tmp_path, f
     places = {"results": str(tmp_path / "results"), "runs": str(tmp_path / "runs"), flag: str(tmp_path / "file" / "x")}
     with pytest.raises(UserError, match=f"--{flag}=.*file/x cannot be written"):
         reproduce(rows=[FIRST], budget=Budget(steps=2), **places)
+
+
+def test_whoever_reads_the_list_may_stop():
+    command = [sys.executable, "-m", "hypertransformer_tf.commands.reproduce", "--list"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 1 and said == ""

@@ -9,6 +9,7 @@ import difflib
 import importlib
 import logging
 import os
+import select
 import sys
 from typing import Any, Callable, NoReturn, Optional, Sequence
 
@@ -184,12 +185,13 @@ def run(command: Callable[[], Any]) -> int:
 
 def _reader_is_gone() -> bool:
     """Whether nobody takes what is printed; then nothing more is, as Python would complain at its end."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    printed = sys.stdout.fileno()
+    watch = select.poll()
+    watch.register(printed, 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in watch.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), printed)
+    return True
 
 
 def _say(error: Exception, status: int) -> int:
