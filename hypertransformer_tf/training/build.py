@@ -1,6 +1,6 @@
 """Builds what trains: strategy, model, optimiser and step, from an experiment's settings."""
 
-from typing import Any, NamedTuple
+from typing import Any, ContextManager, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -45,6 +45,7 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
     keras.utils.set_random_seed(experiment.training.seed)
     with strategy.scope():
         model = build_model(experiment, images, dtype, form)
+    with _scope_of_update(strategy):
         optimizer = make_optimizer(experiment.optimizer)
         update = FlatUpdate(
             model.trainable_variables,
@@ -56,6 +57,12 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
         )
     step = TrainingStep(model, update, experiment.loss, experiment.training, strategy)
     return TrainingParts(strategy, model, optimizer, update, step)
+
+
+def _scope_of_update(strategy: tf.distribute.Strategy) -> ContextManager[Any]:
+    """What the optimiser is made under: a process's only device, so that XLA can compile the update, or all of them."""
+    devices = strategy.extended.worker_devices
+    return strategy.scope() if len(devices) > 1 else tf.device(devices[0])
 
 
 def _convolution_form(experiment: Experiment, images: ImagesByClass, on_cpu: bool) -> str:

@@ -28,8 +28,8 @@ class FlatUpdate:
         TFA's `MovingAverage` with `dynamic_decay`); 0 keeps none.
       layerwise: the optimiser treats each variable by its norm.
       loss_scale: says which gradients are not used, and is adjusted after each; None uses all.
-      compile: let XLA join the operations on the vector, which read it some twenty times otherwise. It has no effect on
-        several replicas, or where the optimiser is layer-wise.
+      compile: let XLA join the operations on the vector, which read it some twenty times otherwise. It has no effect
+        under the scope of a strategy of several replicas, or where the optimiser is layer-wise.
 
     Attributes:
       vector: (P,) float32, all that is trained, in the order of the variables.

@@ -18,11 +18,11 @@ class TrainingStep:
     The task batch is split over the strategy's replicas, a replica's share into `config.groups` groups. Each group is
     one compiled graph from images to gradients; groups do not wait for each other, so that a CPU computes as many at
     a time as it has cores. Their mean gradient is the task batch's. The update lies outside these graphs:
-    `FlatUpdate` compiles its arithmetic where there is one replica.
+    `FlatUpdate` compiles its arithmetic where a process has one device.
 
     Args:
       model: built under the strategy's scope.
-      update: of the model's variables, built under the strategy's scope.
+      update: of the model's variables, built under the strategy's scope, or outside it where a process has one device.
       loss: of `task_batch_losses`.
       config: task batch, groups, compilation, seed.
       strategy: the devices.
