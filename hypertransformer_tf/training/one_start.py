@@ -131,6 +131,9 @@ class OneStart:
             + (f"; {len(processes)} workers" if len(processes) > 1 else "")
             + (f", continued from step {done}" if done else "")
         )
+        training = self._experiment.training
+        if training.compile and done < training.steps:
+            progress.message("compiling the training step: half a minute to some minutes")
 
     def _conclude(self, progress: Any, loop: Any) -> TrainingResult:
         if self._samplers.test is None:
