@@ -1,6 +1,7 @@
 """FewShotClassifier is an estimator as scikit-learn knows them."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -69,11 +70,34 @@ def test_arrays_floats_and_paths_are_the_same_pictures(fitted, preset, tmp_path)
 
 def test_white_is_what_it_was_when_fitting(preset):
     dark = IMAGES / 255.0 * 0.01
-    assert FewShotClassifier(preset).fit(IMAGES * 1.0, LABELS).predict(dark) is not None
+    with pytest.warns(UserWarning, match="9 of 9 pictures are on dark ground"):
+        FewShotClassifier(preset).fit(IMAGES * 1.0, LABELS).predict(dark)
     by_units, by_bytes = (FewShotClassifier(preset).fit(images, LABELS) for images in (IMAGES / 255.0, IMAGES * 1.0))
     np.testing.assert_allclose(by_units.predict_proba(IMAGES / 255.0), by_bytes.predict_proba(IMAGES * 1.0), atol=1e-5)
     with pytest.raises(UserError, match="between 0 .black. and 1 "):
         by_units.predict(IMAGES * 1.0)
+
+
+def test_bytes_have_their_own_white_whatever_it_was_when_fitting(preset, fitted):
+    by_units = FewShotClassifier(preset).fit(IMAGES / 255.0, NAMES[LABELS])
+    np.testing.assert_allclose(by_units.predict_proba(IMAGES), fitted.predict_proba(IMAGES), atol=1e-5)
+
+
+def test_pictures_on_another_ground_than_those_it_was_made_from_are_answered_with_a_warning(fitted):
+    mixed = IMAGES.copy()
+    mixed[[2, 4]] = 255 - mixed[[2, 4]]
+    with pytest.warns(UserWarning, match=rf"^2 of {len(mixed)} pictures are on dark ground, first that at 2, ") as told:
+        fitted.predict(mixed)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.predict(IMAGES)
+
+
+def test_a_model_of_pictures_on_any_ground_does_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FewShotClassifier(make_inductive_model()).fit(IMAGES, LABELS).predict(255 - IMAGES)
 
 
 def test_dark_pictures_are_inverted_for_a_model_of_light_ones(fitted, preset):
@@ -134,6 +158,8 @@ def test_it_comes_back_from_its_directory_as_it_was(preset, tmp_path, labels):
     np.testing.assert_array_equal(second.classes_, first.classes_)
     np.testing.assert_allclose(second.predict_proba(IMAGES), first.predict_proba(IMAGES), atol=1e-6)
     assert second.threshold_ == first.threshold_ and second.score(IMAGES, labels) == first.score(IMAGES, labels)
+    with pytest.warns(UserWarning, match="are on dark ground"):
+        second.predict(255 - IMAGES)
 
 
 def test_saving_refuses_what_could_not_be_read(fitted, preset, tmp_path):

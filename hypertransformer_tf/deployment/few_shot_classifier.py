@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import warnings
 from typing import Any, Optional, Sequence, Union
 
 import numpy as np
@@ -9,12 +10,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from hypertransformer_tf.data.background import common_background, has_light_background
 from hypertransformer_tf.deployment.calibration import Calibration, calibrate, softmax
 from hypertransformer_tf.deployment.classifier_folder import Answers, GeneratedClassifier, read_classifier
 from hypertransformer_tf.deployment.default_model import DEFAULT_MODEL
 from hypertransformer_tf.deployment.label_names import check_class_names, labels_of_names, type_of_labels
 from hypertransformer_tf.deployment.picture_arrays import fit_pictures, white_of
 from hypertransformer_tf.deployment.preprocessing import Preprocessing, should_invert
+from hypertransformer_tf.deployment.remarks import on_other_ground
 from hypertransformer_tf.deployment.resemblance import support_means
 from hypertransformer_tf.deployment.support_folder import MOST_PICTURES, SupportFile, SupportSet
 from hypertransformer_tf.deployment.trained_models import TrainedModel, load_model
@@ -39,7 +42,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     Images, wherever they are asked for: (N, H, W) or (N, H, W, C) uint8 or float; (N, H * H), as scikit-learn keeps
     small pictures; or a sequence of N paths, Pillow pictures or arrays of any sizes. They are brought to the model's
-    size and colours as in meta-training.
+    size and colours as in meta-training. Drawings that are asked about on another ground (dark on light, light on dark)
+    than those of `fit` are answered with a warning.
 
     Attributes:
       classes_: the labels in `fit`, sorted.
@@ -82,7 +86,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             threshold=0.0,
             cnn=trained.model.config.cnn,
             arrays=arrays,
-            card={},
+            card={"background": None if trained.background is None else common_background(images)},
         )
         self._calibration: Optional[Calibration] = None
         return self
@@ -179,10 +183,26 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     def _ask(self, X: Any) -> Answers:
         check_is_fitted(self)
-        white = self.white if self.white is not None else self.white_
-        images = fit_pictures(X, self.classifier_.preprocessing, white)
+        images = fit_pictures(X, self.classifier_.preprocessing, self._white_of(X))
+        self._warn_of_other_ground(images)
         parts = [images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE)]
         return Answers(*map(np.concatenate, zip(*map(self.classifier_.ask, parts))))
+
+    def _white_of(self, X: Any) -> Optional[float]:
+        """What `white` says, otherwise for floats what it was in `fit`; integers have their own."""
+        if self.white is not None:
+            return self.white
+        integers = isinstance(X, np.ndarray) and np.issubdtype(X.dtype, np.integer)
+        return None if integers else self.white_
+
+    def _warn_of_other_ground(self, images: np.ndarray) -> None:
+        background = self.classifier_.background
+        if background is None:
+            return
+        places = np.flatnonzero(has_light_background(images) != (background == "light"))
+        if len(places):
+            first = f"first that at {places[0]}"
+            warnings.warn(on_other_ground(len(places), len(images), first, background), stacklevel=4)
 
     def __sklearn_clone__(self) -> "FewShotClassifier":
         # The model is shared: nothing here changes it, and scikit-learn would copy one that was given itself.

@@ -44,12 +44,23 @@ class Remarks:
             )
         if self._on_other_background and self._background is not None:
             said.append(
-                f"{_share(len(self._on_other_background), self._asked)} on {_OTHER[self._background]} ground, first "
-                f"{shown(self._on_other_background[0])}, and the classifier was made from pictures on "
-                f"{self._background} ground: the answer may well be wrong. Invert such pictures, or make a classifier "
-                "from some of them."
+                on_other_ground(
+                    len(self._on_other_background),
+                    self._asked,
+                    f"first {shown(self._on_other_background[0])}",
+                    self._background,
+                )
             )
         return said
+
+
+def on_other_ground(count: int, total: int, first: str, background: str) -> str:
+    """What to say of pictures that are not on the background, `light` or `dark`, that the classifier was made from."""
+    return (
+        f"{_share(count, total)} on {_OTHER[background]} ground, {first}, and the classifier was made from pictures on "
+        f"{background} ground: the answer may well be wrong. Invert such pictures, or make a classifier from some of "
+        "them."
+    )
 
 
 def _share(count: int, total: int) -> str:
