@@ -49,6 +49,7 @@ class FlatUpdate:
         self._variables, self._optimizer, self._decay = list(variables), optimizer, average
         self._shapes = [tuple(variable.shape) for variable in self._variables]
         self._sizes = [int(tf.TensorShape(shape).num_elements()) for shape in self._shapes]
+        self._size = sum(self._sizes)
         self._strategy, self._layerwise = tf.distribute.get_strategy(), layerwise
         self._trained = [tf.Variable(value, trainable=True) for value in self._pieces(self._joined())]
         averaging = keras_stack.averaging_optimizer(optimizer, average) if average > 0 else None
@@ -83,23 +84,26 @@ class FlatUpdate:
     def apply(self, gradient: tf.Tensor) -> None:
         """Updates what is trained, its average and the variables with a gradient from `flatten`.
 
+        Numbers behind it in the same vector are not read: a gradient cut out of them would be a copy of it.
+
         Where the scale of the loss says that the gradient is not to be used, nothing but the scale changes.
         """
         if self.loss_scale is None:
             self._apply(gradient)
             return
-        used = self.loss_scale.is_to_be_used(gradient)
+        used = self.loss_scale.is_to_be_used(gradient[: self._size])
         tf.cond(used, lambda: self._apply(gradient), lambda: False)
         self.loss_scale.adjust(used)
 
     def _apply(self, gradient: tf.Tensor) -> bool:
         """Updates; returns True, as a branch of a condition must return something."""
-        self._advance(self._pieces(gradient))
+        self._advance(gradient)
         self._write(self._trained)
         return True
 
-    def _update_trained(self, gradients: List[tf.Tensor]) -> None:
+    def _update_trained(self, gradient: tf.Tensor) -> None:
         """Updates what is trained, and its average."""
+        gradients = self._pieces(gradient[: self._size])
         keras_stack.apply_gradients(self._applied, gradients, self._trained, self._strategy)
         if not self._averages_itself:
             share = 1.0 - self._present_decay()

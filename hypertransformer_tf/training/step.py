@@ -1,6 +1,6 @@
 """One training step over a task batch, compiled and distributed."""
 
-from typing import Any, Dict, Sequence, Tuple, Union
+from typing import Any, Dict, Union
 
 import tensorflow as tf
 
@@ -38,7 +38,7 @@ class TrainingStep:
     ):
         self._model, self._update, self._loss, self._config, self._strategy = model, update, loss, config, strategy
         self._variables = model.trainable_variables
-        self._group = tf.function(self._group_gradient, jit_compile=config.compile, autograph=False)
+        self._group = tf.function(self._group_share, jit_compile=config.compile, autograph=False)
         self._runs: Dict[Any, Any] = {}
 
     def __call__(self, batch: Union[PlacedBatch, Episode], step: int) -> Losses:
@@ -64,40 +64,34 @@ class TrainingStep:
         return self._runs[size]
 
     def _train(self, batch: Any, step: tf.Tensor, n_way: int) -> Losses:
-        strategy, mean, count = self._strategy, tf.distribute.ReduceOp.MEAN, len(Losses._fields)
-        if strategy.num_replicas_in_sync == 1:
-            losses, gradient = strategy.run(self._replica_gradient, args=(batch, step, n_way))
-            self._update.apply(strategy.reduce(mean, gradient, axis=None))
-            return Losses(*(strategy.reduce(mean, each, axis=None) for each in losses))
-        joined = strategy.run(self._joined_gradient, args=(batch, step, n_way))
-        joined = strategy.reduce(mean, joined, axis=None)
-        self._update.apply(joined[count:])
-        return Losses(*tf.unstack(joined[:count]))
+        shares = self._strategy.run(self._replica_share, args=(batch, step, n_way))
+        joined = self._strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+        self._update.apply(joined)
+        return Losses(*tf.unstack(joined[-len(Losses._fields) :]))
 
-    def _joined_gradient(self, batch: Episode, step: tf.Tensor, n_way: int) -> tf.Tensor:
-        """Losses and gradient as one vector: what devices exchange has its price by the piece."""
-        losses, gradient = self._replica_gradient(batch, step, n_way)
-        return tf.concat([tf.stack(losses), gradient], 0)
+    def _replica_share(self, batch: Episode, step: tf.Tensor, n_way: int) -> tf.Tensor:
+        """What this replica adds to the task batch's gradient and, behind it, its losses.
 
-    def _replica_gradient(self, batch: Episode, step: tf.Tensor, n_way: int) -> Tuple[Losses, tf.Tensor]:
+        One vector, as what devices exchange has its price by the piece.
+        """
         groups = self._config.groups
         size = batch.support_images.shape[0] // groups
         step_seed = tf.stack([tf.constant(self._config.seed, tf.int32), step])
-        results = []
+        shares = []
         for group in range(groups):
-            share = Episode(*(field[group * size : (group + 1) * size] for field in batch))
-            results.append(self._group(share, step, self._seed(step_seed, group), n_way, step_seed))
-        losses, gradients = zip(*results)
-        return Losses(*map(_mean, zip(*losses))), _mean(gradients)
+            part = Episode(*(field[group * size : (group + 1) * size] for field in batch))
+            shares.append(self._group(part, step, self._seed(step_seed, group), n_way, step_seed))
+        return shares[0] if groups == 1 else tf.add_n(shares)
 
     def _seed(self, step_seed: tf.Tensor, group: int) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
         number = tf.cast(context.replica_id_in_sync_group, tf.int32) * self._config.groups + group
         return tf.random.experimental.stateless_fold_in(step_seed, number)
 
-    def _group_gradient(
+    def _group_share(
         self, batch: Episode, step: tf.Tensor, seed: tf.Tensor, n_way: int, step_seed: tf.Tensor
-    ) -> Tuple[Losses, tf.Tensor]:
+    ) -> tf.Tensor:
+        """`_replica_share` of one group. All that is done to the vector is done here, in the graph that writes it."""
         scale = self._update.loss_scale
         with tf.GradientTape() as tape:
             losses = task_batch_losses(self._model, batch, self._loss, step, seed, n_way, step_seed)
@@ -109,8 +103,7 @@ class TrainingStep:
             for gradient, variable in zip(gradients, self._variables)
         ]
         gradient = self._update.flatten(gradients)
-        return losses, gradient if scale is None else scale.remove(gradient)
-
-
-def _mean(values: Sequence[tf.Tensor]) -> tf.Tensor:
-    return values[0] if len(values) == 1 else tf.add_n(values) / len(values)
+        if scale is not None:
+            gradient = scale.remove(gradient)
+        groups = self._strategy.num_replicas_in_sync * self._config.groups
+        return tf.concat([gradient, tf.stack(losses)], 0) / groups
