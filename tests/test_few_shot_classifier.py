@@ -78,9 +78,20 @@ def test_white_is_what_it_was_when_fitting(preset):
         by_units.predict(IMAGES * 1.0)
 
 
-def test_bytes_have_their_own_white_whatever_it_was_when_fitting(preset, fitted):
+def test_bytes_above_the_white_of_fitting_have_their_own(preset, fitted):
     by_units = FewShotClassifier(preset).fit(IMAGES / 255.0, NAMES[LABELS])
-    np.testing.assert_allclose(by_units.predict_proba(IMAGES), fitted.predict_proba(IMAGES), atol=1e-5)
+    for pictures in (IMAGES, list(IMAGES)):
+        np.testing.assert_allclose(by_units.predict_proba(pictures), fitted.predict_proba(IMAGES), atol=1e-5)
+
+
+def test_integers_up_to_the_white_of_fitting_keep_it(preset):
+    by_units = FewShotClassifier(preset).fit((IMAGES > 127).astype(float), LABELS)
+    for kind in (np.uint8, np.int64):
+        np.testing.assert_array_equal(
+            by_units.predict_proba((IMAGES > 127).astype(kind)), by_units.predict_proba((IMAGES > 127).astype(float))
+        )
+    with pytest.raises(UserError, match="between 0 .black. and 1 "):
+        by_units.predict(IMAGES.astype(int))
 
 
 def test_pictures_on_another_ground_than_those_it_was_made_from_are_answered_with_a_warning(fitted):
@@ -90,13 +101,15 @@ def test_pictures_on_another_ground_than_those_it_was_made_from_are_answered_wit
         fitted.predict(mixed)
     assert told[0].filename == __file__
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", message=".*ground")
         fitted.predict(IMAGES)
+    with pytest.warns(UserWarning, match="^Some pictures have light ground and some dark"):
+        FewShotClassifier(fitted.model).fit(mixed, LABELS)
 
 
 def test_a_model_of_pictures_on_any_ground_does_not_warn():
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", message=".*ground")
         FewShotClassifier(make_inductive_model()).fit(IMAGES, LABELS).predict(255 - IMAGES)
 
 

@@ -16,10 +16,11 @@ from hypertransformer_tf.deployment.classifier_folder import Answers, GeneratedC
 from hypertransformer_tf.deployment.default_model import DEFAULT_MODEL
 from hypertransformer_tf.deployment.label_names import check_class_names, labels_of_names, type_of_labels
 from hypertransformer_tf.deployment.picture_arrays import fit_pictures, white_of
+from hypertransformer_tf.deployment.picture_files import shown
 from hypertransformer_tf.deployment.preprocessing import Preprocessing, should_invert
 from hypertransformer_tf.deployment.remarks import on_other_ground
 from hypertransformer_tf.deployment.resemblance import support_means
-from hypertransformer_tf.deployment.support_folder import MOST_PICTURES, SupportFile, SupportSet
+from hypertransformer_tf.deployment.support_folder import MIXED_GROUND, MOST_PICTURES, SupportFile, SupportSet
 from hypertransformer_tf.deployment.trained_models import TrainedModel, load_model
 from hypertransformer_tf.deployment.weights_file import read_weights, weights_file
 from hypertransformer_tf.errors import UserError
@@ -38,12 +39,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     Args:
       model: a trained, inductive model: a preset's name, the directory of a preset or a run, or a `HyperTransformer`.
       white: the value of white in arrays. None is 255, and 1 for float arrays whose values are all at most 1 when
-        fitting. scikit-learn's digits, for example, have 16.
+        fitting; uint8 arrays with larger values have 255 then. scikit-learn's digits, for example, have 16.
 
     Images, wherever they are asked for: (N, H, W) or (N, H, W, C) uint8 or float; (N, H * H), as scikit-learn keeps
     small pictures; or a sequence of N paths, Pillow pictures or arrays of any sizes. They are brought to the model's
-    size and colours as in meta-training. Drawings that are asked about on another ground (dark on light, light on dark)
-    than those of `fit` are answered with a warning.
+    size and colours as in meta-training. Of a preset that was trained with drawings on one ground, those that are asked
+    about on another one (dark on light, light on dark) than those of `fit` are answered with a warning.
 
     Attributes:
       classes_: the labels in `fit`, sorted.
@@ -74,6 +75,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         preprocessing = Preprocessing(height, channels)
         images = fit_pictures(X, preprocessing, white)
         preprocessing = dataclasses.replace(preprocessing, invert=should_invert(images, trained.background))
+        background = None if trained.background is None else common_background(images)
+        if trained.background is not None and background is None:
+            warnings.warn(MIXED_GROUND, stacklevel=2)
         names = tuple(str(label) for label in classes)
         support = SupportSet(images, labels, names, _files(X, labels, names), preprocessing)
         arrays = _generate(trained, support)
@@ -86,7 +90,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             threshold=0.0,
             cnn=trained.model.config.cnn,
             arrays=arrays,
-            card={"background": None if trained.background is None else common_background(images)},
+            card={"background": background},
         )
         self._calibration: Optional[Calibration] = None
         return self
@@ -183,26 +187,23 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     def _ask(self, X: Any) -> Answers:
         check_is_fitted(self)
-        images = fit_pictures(X, self.classifier_.preprocessing, self._white_of(X))
-        self._warn_of_other_ground(images)
+        white = self.white
+        if white is None and not _are_bytes_beyond(X, self.white_):
+            white = self.white_
+        images = fit_pictures(X, self.classifier_.preprocessing, white)
+        self._warn_of_other_ground(images, X)
         parts = [images[start : start + _AT_ONCE] for start in range(0, len(images), _AT_ONCE)]
         return Answers(*map(np.concatenate, zip(*map(self.classifier_.ask, parts))))
 
-    def _white_of(self, X: Any) -> Optional[float]:
-        """What `white` says, otherwise for floats what it was in `fit`; integers have their own."""
-        if self.white is not None:
-            return self.white
-        integers = isinstance(X, np.ndarray) and np.issubdtype(X.dtype, np.integer)
-        return None if integers else self.white_
-
-    def _warn_of_other_ground(self, images: np.ndarray) -> None:
+    def _warn_of_other_ground(self, images: np.ndarray, X: Any) -> None:
         background = self.classifier_.background
         if background is None:
             return
         places = np.flatnonzero(has_light_background(images) != (background == "light"))
         if len(places):
-            first = f"first that at {places[0]}"
-            warnings.warn(on_other_ground(len(places), len(images), first, background), stacklevel=4)
+            first = X[places[0]]
+            name = shown(os.fspath(first)) if isinstance(first, (str, os.PathLike)) else f"that at {places[0]}"
+            warnings.warn(on_other_ground(len(places), len(images), name, background), stacklevel=4)
 
     def __sklearn_clone__(self) -> "FewShotClassifier":
         # The model is shared: nothing here changes it, and scikit-learn would copy one that was given itself.
@@ -231,6 +232,14 @@ def _classes_and_places(y: Any, X: Any, trained: TrainedModel) -> tuple[np.ndarr
             "apart: use fewer, or a model trained with more."
         )
     return classes, labels.astype(np.int32)
+
+
+def _are_bytes_beyond(X: Any, white: Optional[float]) -> bool:
+    """Whether all arrays among the pictures are uint8 and some value is above `white`."""
+    if white is None or not hasattr(X, "__iter__"):
+        return False
+    arrays = [X] if isinstance(X, np.ndarray) and X.dtype != object else [x for x in X if isinstance(x, np.ndarray)]
+    return all(each.dtype == np.uint8 for each in arrays) and any(each.max(initial=0) > white for each in arrays)
 
 
 def _generate(trained: TrainedModel, support: SupportSet) -> dict[str, np.ndarray]:

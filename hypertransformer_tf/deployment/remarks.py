@@ -47,7 +47,7 @@ class Remarks:
                 on_other_ground(
                     len(self._on_other_background),
                     self._asked,
-                    f"first {shown(self._on_other_background[0])}",
+                    shown(self._on_other_background[0]),
                     self._background,
                 )
             )
@@ -55,11 +55,17 @@ class Remarks:
 
 
 def on_other_ground(count: int, total: int, first: str, background: str) -> str:
-    """What to say of pictures that are not on the background, `light` or `dark`, that the classifier was made from."""
+    """What to say of pictures on another ground than those that the classifier was made from.
+
+    Args:
+      count, total: how many are, of how many.
+      first: names the first of them.
+      background: of those that the classifier was made from, `light` or `dark`.
+    """
     return (
-        f"{_share(count, total)} on {_OTHER[background]} ground, {first}, and the classifier was made from pictures on "
-        f"{background} ground: the answer may well be wrong. Invert such pictures, or make a classifier from some of "
-        "them."
+        f"{_share(count, total)} on {_OTHER[background]} ground, first {first}, and the classifier was made from "
+        f"pictures on {background} ground: the answer may well be wrong. Invert such pictures, or make a classifier "
+        "from some of them."
     )
 
 

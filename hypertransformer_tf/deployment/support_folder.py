@@ -21,6 +21,7 @@ from hypertransformer_tf.runs.content_hash import file_sha256
 
 NONE_OF_THESE = "none of these"
 MOST_PICTURES = 2000  # attention looks at all pairs: more would take minutes and gigabytes
+MIXED_GROUND = "Some pictures have light ground and some dark: make them alike, as all pictures of the model's were."
 _UNLABELLED = -1
 
 Report = Callable[[str], None]
@@ -98,7 +99,7 @@ def read_support_folder(
     images = np.stack([image for group in groups for image in group.images])
     preprocessing = dataclasses.replace(preprocessing, invert=should_invert(images, background))
     if background is not None and common_background(images) is None:
-        report("Some pictures have light ground and some dark: make them alike, as all pictures of the model's were.")
+        report(MIXED_GROUND)
     labels = np.repeat(np.arange(len(groups)), [len(group.images) for group in groups])
     extra = _read(more, os.fspath(unlabelled or ""), "", preprocessing, report)
     if extra.images:
