@@ -65,6 +65,7 @@ def test_a_run_learns_to_tell_glyphs_it_has_never_seen_apart(tmp_path, capsys):
     assert result.test.mean - result.test.interval_95 > 0.55  # 0.5 is chance
     assert result.test.episodes == 400 and result.pixels is None
     shown = capsys.readouterr().out
+    assert "compiling" not in shown  # as XLA is not asked for
     assert "280 train, 40 validation, 80 test classes; 2-way 1-shot episodes" in shown
     assert f"test accuracy {result.test}, on classes never trained on" in shown
 

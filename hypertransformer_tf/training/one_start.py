@@ -133,7 +133,7 @@ class OneStart:
         )
         training = self._experiment.training
         if training.compile and done < training.steps:
-            progress.message("compiling the training step: half a minute to some minutes")
+            progress.message("compiling the training step, which may take minutes")
 
     def _conclude(self, progress: Any, loop: Any) -> TrainingResult:
         if self._samplers.test is None:
