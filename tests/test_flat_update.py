@@ -63,14 +63,15 @@ def test_it_equals_the_optimisers_update_of_separate_variables(config):
 
 
 @pytest.mark.parametrize("strategy", [None, "mirrored"])
-@pytest.mark.parametrize("name", ["sgd", "sgdw", "adam", "nadam", "adamw", "clipped adam", "scheduled"])
+@pytest.mark.parametrize("name", ["sgd", "sgdw", "adam", "nadam", "adamw", "clipped adam", "scheduled", "lamb"])
 def test_a_compiled_update_computes_the_same(name, strategy):
     scope = tf.distribute.MirroredStrategy(["CPU:0"]).scope if strategy else contextlib.nullcontext
     found = []
     for compile in (False, True):
         with scope():
-            variables, optimizer = _variables(), make_optimizer(CONFIGS[name])
-            update = FlatUpdate(variables, optimizer, average=0.9, compile=compile)
+            variables = _variables()
+        optimizer = make_optimizer(CONFIGS[name])  # outside, as where a process has one device
+        update = FlatUpdate(variables, optimizer, average=0.9, layerwise=name in LAYERWISE, compile=compile)
         apply = tf.function(update.apply)
         for step in range(6):
             apply(update.flatten([tf.constant(value) for value in _values(100 + step)]))
@@ -81,6 +82,22 @@ def test_a_compiled_update_computes_the_same(name, strategy):
     for compiled, wanted in zip(*found, strict=True):
         np.testing.assert_allclose(compiled, wanted, rtol=1e-5, atol=1e-6)
     assert np.abs(found[1][0] - _values(0)[0]).max() > 1e-3  # something moved
+
+
+@pytest.mark.parametrize("name", ["clipped adam", "clipped lamb"])
+@pytest.mark.parametrize("compile", [False, True])
+def test_what_stands_behind_the_gradient_is_not_read(name, compile):
+    found, behind = [], [np.nan, np.inf, 1e9]
+    for more in ([], behind):
+        variables, layerwise = _variables(), CONFIGS[name].name in LAYERWISE
+        update = FlatUpdate(
+            variables, make_optimizer(CONFIGS[name]), layerwise=layerwise, loss_scale=LossScale(), compile=compile
+        )
+        gradient = update.flatten([tf.constant(value) for value in _values(100)])
+        update.apply(tf.concat([gradient, tf.constant(more, tf.float32)], 0))
+        found.append([variable.numpy() for variable in variables])
+    _assert_close(map(tf.constant, found[1]), found[0])
+    assert np.abs(found[1][0] - _values(0)[0]).max() > 1e-3
 
 
 def test_a_compiled_update_skips_a_gradient_that_is_not_finite():

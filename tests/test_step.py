@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy_reference import value
 from small_runs import ROOT, SMALL, TINY, as_floats, experiment_of, glyphs
 
+from hypertransformer_tf import keras_stack
 from hypertransformer_tf.episodes.episode import Episode
 from hypertransformer_tf.errors import UserError
 from hypertransformer_tf.training import step as step_module
@@ -103,6 +104,15 @@ def test_every_variable_moves(whole):
 def test_computing_a_task_batch_in_groups_changes_nothing(whole, groups):
     parts, batch = _build(f"training.groups = {groups}")
     _assert_same_step(_trained(parts, batch, steps=2), whole, 1e-5)
+
+
+def test_where_a_process_has_one_device_the_update_is_not_mirrored_and_computes_the_same(whole):
+    parts, batch = _build(strategy="mirrored")
+    assert isinstance(parts.strategy, tf.distribute.MirroredStrategy)
+    mirrored = tf.distribute.DistributedValues
+    assert isinstance(keras_stack.tensorflow_variable(parts.model.trainable_variables[0]), mirrored)
+    assert not any(isinstance(each, mirrored) for each in parts.update._trained)
+    _assert_close(_trained(parts, batch, steps=2)[1], whole[1], 1e-6)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.loss_scale import LossScale
 from hypertransformer_tf.training.recipe import make_optimizer
 from hypertransformer_tf.training.step import TrainingStep
-from hypertransformer_tf.training.strategy import make_strategy
+from hypertransformer_tf.training.strategy import make_strategy, only_device
 
 
 class TrainingParts(NamedTuple):
@@ -61,8 +61,8 @@ def build_training(experiment: Experiment, images: ImagesByClass, strategy_name:
 
 def _scope_of_update(strategy: tf.distribute.Strategy) -> ContextManager[Any]:
     """What the optimiser is made under: a process's only device, so that XLA can compile the update, or all of them."""
-    devices = strategy.extended.worker_devices
-    return strategy.scope() if len(devices) > 1 else tf.device(devices[0])
+    device = only_device(strategy)
+    return strategy.scope() if device is None else tf.device(device)
 
 
 def _convolution_form(experiment: Experiment, images: ImagesByClass, on_cpu: bool) -> str:

@@ -112,7 +112,7 @@ class TrainingConfig:
       task_batch: episodes per step, over all devices.
       groups: equal parts that a device's share of the task batch is computed in, side by side on a CPU's cores; their
         gradients are averaged. More than one helps where an operation is too small to use all cores by itself.
-      compile: let XLA compile the step: each group, and on one replica the update of one vector.
+      compile: let XLA compile the step: each group, and where a process has one device the update.
       precision: what layers and CNNs compute in while training and measuring during it: `float32`, `bfloat16` or
         `float16` (with a scaled loss). Variables, their updates, moments, softmax and losses are float32 always, and so
         is everything that is done with the trained model afterwards.

@@ -84,7 +84,8 @@ class FlatUpdate:
     def apply(self, gradient: tf.Tensor) -> None:
         """Updates what is trained, its average and the variables with a gradient from `flatten`.
 
-        Numbers behind it in the same vector are not read: a gradient cut out of them would be a copy of it.
+        Numbers behind it in the same vector are not read. Where XLA compiles the update it costs nothing to leave them
+        there, and cutting them off outside would be a copy.
 
         Where the scale of the loss says that the gradient is not to be used, nothing but the scale changes.
         """

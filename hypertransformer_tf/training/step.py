@@ -1,5 +1,6 @@
 """One training step over a task batch, compiled and distributed."""
 
+import contextlib
 from typing import Any, Dict, Union
 
 import tensorflow as tf
@@ -10,6 +11,7 @@ from hypertransformer_tf.training.config import LossConfig, TrainingConfig
 from hypertransformer_tf.training.flat_update import FlatUpdate
 from hypertransformer_tf.training.losses import Losses, task_batch_losses
 from hypertransformer_tf.training.placement import PlacedBatch, place
+from hypertransformer_tf.training.strategy import only_device
 
 
 class TrainingStep:
@@ -65,12 +67,25 @@ class TrainingStep:
 
     def _train(self, batch: Any, step: tf.Tensor, n_way: int) -> Losses:
         shares = self._strategy.run(self._replica_share, args=(batch, step, n_way))
-        joined = self._strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
-        self._update.apply(joined)
-        return Losses(*tf.unstack(joined[-len(Losses._fields) :]))
+        gradient_and_losses = self._sum(shares)
+        self._update.apply(gradient_and_losses)
+        return Losses(*tf.unstack(gradient_and_losses[-len(Losses._fields) :] / self._parts))
+
+    def _sum(self, shares: Any) -> tf.Tensor:
+        """Over the replicas, on a process's only device or where the strategy adds up."""
+        strategy, device = self._strategy, only_device(self._strategy)
+        if strategy.num_replicas_in_sync == 1:
+            return strategy.experimental_local_results(shares)[0]
+        with contextlib.nullcontext() if device is None else tf.device(device):
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, shares, axis=None)
+
+    @property
+    def _parts(self) -> int:
+        """How many groups the task batch has, over all replicas."""
+        return self._strategy.num_replicas_in_sync * self._config.groups
 
     def _replica_share(self, batch: Episode, step: tf.Tensor, n_way: int) -> tf.Tensor:
-        """What this replica adds to the task batch's gradient and, behind it, its losses.
+        """This replica's share of the gradient (P,), and behind it the sums over its groups of each of `Losses`.
 
         One vector, as what devices exchange has its price by the piece.
         """
@@ -91,7 +106,7 @@ class TrainingStep:
     def _group_share(
         self, batch: Episode, step: tf.Tensor, seed: tf.Tensor, n_way: int, step_seed: tf.Tensor
     ) -> tf.Tensor:
-        """`_replica_share` of one group. All that is done to the vector is done here, in the graph that writes it."""
+        """`_replica_share` of one group. What can be done to it is done here, in the graph that writes the vector."""
         scale = self._update.loss_scale
         with tf.GradientTape() as tape:
             losses = task_batch_losses(self._model, batch, self._loss, step, seed, n_way, step_seed)
@@ -105,5 +120,4 @@ class TrainingStep:
         gradient = self._update.flatten(gradients)
         if scale is not None:
             gradient = scale.remove(gradient)
-        groups = self._strategy.num_replicas_in_sync * self._config.groups
-        return tf.concat([gradient, tf.stack(losses)], 0) / groups
+        return tf.concat([gradient / self._parts, tf.stack(losses)], 0)

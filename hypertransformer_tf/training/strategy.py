@@ -58,6 +58,12 @@ def own_episodes(strategy: tf.distribute.Strategy, task_batch: int) -> range:
     return range(resolver.task_id * share, (resolver.task_id + 1) * share)
 
 
+def only_device(strategy: tf.distribute.Strategy) -> Optional[str]:
+    """The device that a process computes on, where it is one and no TPU: what all share needs no copies there."""
+    devices = strategy.extended.worker_devices
+    return devices[0] if len(devices) == 1 and not isinstance(strategy, tf.distribute.TPUStrategy) else None
+
+
 @contextlib.contextmanager
 def explained(peers: Peers) -> Iterator[None]:
     """What collectives raise when a process is gone becomes the sentence that says which; so does lack of memory.
